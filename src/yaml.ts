@@ -1,0 +1,104 @@
+/**
+ * The one strict reader of YAML. Promises: 1.2 only, no duplicate keys, no aliases, no tags, warnings are errors, a
+ * bounded size; errors name the file and the path inside it. Refuses to know what the keys mean: a `Fields` reader hands
+ * values out by type and, at `end()`, refuses every key that nobody asked for.
+ */
+import { parseDocument } from 'yaml';
+import { type Code, MirrorError } from './errors.ts';
+
+/** The largest file that is read as YAML. */
+export const YAML_MAX_BYTES = 1 << 20;
+
+/** Parses `text` of `file` to plain data. @throws YAML_INVALID */
+export function parseYaml(text: string, file: string): unknown {
+  if (Buffer.byteLength(text) > YAML_MAX_BYTES)
+    throw new MirrorError('YAML_INVALID', `${file}: larger than ${YAML_MAX_BYTES} bytes`);
+  const document = parseDocument(text, { version: '1.2', strict: true, uniqueKeys: true, schema: 'core' });
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem) throw new MirrorError('YAML_INVALID', `${file}: ${problem.message.split('\n')[0]}`);
+  try {
+    return document.toJS({ maxAliasCount: 0 }) as unknown;
+  } catch (error) {
+    throw new MirrorError('YAML_INVALID', `${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Reads a mapping field by field; whatever is not asked for is an error that names its path. */
+export class Fields {
+  readonly #value: Map<string, unknown>;
+  readonly #where: string;
+  readonly #code: Code;
+
+  /** @throws `code` when `value` is no mapping; `where` is the file and path for messages. */
+  constructor(value: unknown, where: string, code: Code) {
+    this.#where = where;
+    this.#code = code;
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) this.fail('', 'must be a mapping');
+    this.#value = new Map(Object.entries(value as Record<string, unknown>));
+  }
+
+  /** Refuses the field `key`. @throws the reader's code */
+  fail(key: string, what: string): never {
+    throw new MirrorError(
+      this.#code,
+      `${this.#where}${key && `${this.#where.endsWith(': ') ? '' : '.'}${key}`}: ${what}`,
+    );
+  }
+
+  /** The keys not yet taken, for mappings whose keys are data. */
+  keys(): string[] {
+    return [...this.#value.keys()];
+  }
+
+  /** Takes `key` whatever it is; undefined where it is missing. */
+  take(key: string): unknown {
+    const value = this.#value.get(key);
+    this.#value.delete(key);
+    return value;
+  }
+
+  string(key: string): string;
+  string<D>(key: string, otherwise: D): string | D;
+  string(key: string, ...otherwise: unknown[]): unknown {
+    const value = this.take(key);
+    if (value === undefined && otherwise.length) return otherwise[0];
+    if (typeof value !== 'string' || value === '') this.fail(key, 'must be a non-empty string');
+    return value;
+  }
+
+  /** A whole number from `min` to `max`, both included. */
+  integer(key: string, range: { min: number; max: number }, otherwise?: number): number {
+    const value = this.take(key);
+    if (value === undefined && otherwise !== undefined) return otherwise;
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < range.min || value > range.max)
+      this.fail(key, `must be a whole number from ${range.min} to ${range.max}`);
+    return value as number;
+  }
+
+  boolean(key: string, otherwise: boolean): boolean {
+    const value = this.take(key) ?? otherwise;
+    if (typeof value !== 'boolean') this.fail(key, 'must be true or false');
+    return value as boolean;
+  }
+
+  /** A list of non-empty strings. */
+  strings(key: string, otherwise?: string[]): string[] {
+    const value = this.take(key) ?? otherwise;
+    if (!Array.isArray(value) || value.some(item => typeof item !== 'string' || item === ''))
+      this.fail(key, 'must be a list of strings');
+    return value as string[];
+  }
+
+  /** A nested mapping, or undefined where it is missing. */
+  fields(key: string): Fields | undefined {
+    const value = this.take(key);
+    if (value === undefined) return undefined;
+    return new Fields(value, `${this.#where}${this.#where.endsWith(': ') ? '' : '.'}${key}`, this.#code);
+  }
+
+  /** Refuses what is left. @throws the reader's code */
+  end(): void {
+    const [key] = this.#value.keys();
+    if (key !== undefined) this.fail(key, 'is not a known key');
+  }
+}
