@@ -2,5 +2,6 @@
 export * from './descriptor.ts';
 export * from './digest.ts';
 export * from './manifest.ts';
+export * from './node.ts';
 export * from './reference.ts';
 export * from './request.ts';

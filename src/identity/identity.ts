@@ -1,0 +1,55 @@
+/**
+ * Who is this node, who are the others? The port: this node's own key and credential, and the judge of everybody's.
+ * Refuses to know transport. Spec: design of credentials, roster and tokens in README "Identity"; RFC 7519, RFC 8037.
+ */
+import type { Node, PeerId } from '../oci/oci.ts';
+
+/** The audience and issuer of everything that this cluster signs. */
+export interface Cluster {
+  /** 32 lower-case hex digits. */
+  readonly id: string;
+  /** The issuer's raw Ed25519 public key, 32 bytes. */
+  readonly issuer: Uint8Array;
+}
+
+/** This node: what its token and its state folder made of it. */
+export interface Self {
+  readonly cluster: Cluster;
+  readonly peer: PeerId;
+  readonly name: string;
+  /** The 32-byte Ed25519 seed of the node key; secret, for the wire alone. */
+  readonly seed: Uint8Array;
+  /** Counts the starts of this node; from a file in stateDir, one more at every start. */
+  readonly start: number;
+  /** Signs with the node key (Ed25519). */
+  sign(bytes: Uint8Array): Uint8Array;
+  /** This node's newest credential, a JWT of at most 4 KiB. */
+  credential(): string;
+}
+
+/** What is known of the cluster's members; everything in it was proved against the issuer's key. */
+export interface Members {
+  /** The roster in force. */
+  readonly roster: { readonly seq: number; readonly jwt: string; readonly expiresAt: number };
+  /**
+   * Who `peer` is, by the credential it shows. Also remembers the newest credential of each peer.
+   * @throws CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, CREDENTIAL_FOREIGN (another cluster), CREDENTIAL_STOLEN (another's),
+   * CREDENTIAL_REVOKED, ROSTER_EXPIRED (nobody new under an expired roster)
+   */
+  admit(credential: string, peer: PeerId): Promise<Node>;
+  /** The node behind `peer`, if its credential is known and holds right now. */
+  node(peer: PeerId): Node | undefined;
+  /** All nodes whose credential is known and holds right now. */
+  nodes(): readonly Node[];
+  /** The newest credential of each known peer. */
+  credentials(): ReadonlyMap<PeerId, string>;
+  /** Takes a roster from anybody. True when it is newer and now in force. @throws ROSTER_INVALID, ROSTER_ROLLBACK, ROSTER_EXPIRED */
+  offerRoster(jwt: string): Promise<boolean>;
+  /** Takes a credential from anybody, by `sub`. True when it is newer than the one known. @throws as `admit` */
+  offerCredential(jwt: string): Promise<boolean>;
+  /** Calls `listener` after each change of roster or credentials; `revoked` names whom the change shut out. */
+  onChange(listener: (revoked: readonly PeerId[]) => void): void;
+}
+
+/** Verifies an Ed25519 signature by the key that a peer id carries. */
+export type VerifyPeer = (peer: PeerId, bytes: Uint8Array, signature: Uint8Array) => boolean;

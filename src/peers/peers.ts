@@ -1,0 +1,87 @@
+/**
+ * Who else has it, how do bytes cross? The port. Statements are signed, spread and looked up here; bytes cross on lanes.
+ * Refuses to know who is trusted: it is given `members`, and functions that judge what is given away. Spec: PROTOCOL.md.
+ */
+import type { Digest, Node, PeerId, TagReference } from '../oci/oci.ts';
+import type { Proof, Root } from '../proof/proof.ts';
+
+/** A connected or known node that says it holds a digest, by a statement that is valid now. */
+export interface Holder {
+  readonly node: Node;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly root: Root;
+  /** The signed statement, as it came; for evidence. */
+  readonly statement: Uint8Array;
+}
+
+/** What this node says it holds. */
+export interface Holding {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly root: Root;
+}
+
+/** What a node says of a tag. */
+export interface TagStatement {
+  readonly reference: TagReference;
+  readonly digest: Digest;
+  readonly observedAt: number;
+  readonly renewedAt: number;
+}
+
+/** One chunk from a lane: at most CHUNK_BYTES, all of them but the last full. Its memory is used again after `release`. */
+export interface Chunk {
+  readonly bytes: Uint8Array;
+  release(): void;
+}
+
+export interface PeerStatus {
+  readonly node: Node;
+  readonly connected: boolean;
+  readonly address?: string;
+  /** Digests it says it holds. */
+  readonly holdings: number;
+  readonly lanes: number;
+  /** Milliseconds since 1970 until which it is asked last, after it lied or stalled. */
+  readonly shunnedUntil?: number;
+}
+
+/** What this node gives to others; joined in the daemon. Absent and not shared look the same to a peer. */
+export interface Giver {
+  /** Opens content for `node`; it was judged and recorded before the answer. @throws CONTENT_ABSENT, AUDIT_UNAVAILABLE */
+  give(node: Node, digest: Digest, offset: number, length: number): Promise<Gift>;
+  /** The proof that this node signed. @throws CONTENT_ABSENT */
+  proof(node: Node, digest: Digest): Promise<Proof>;
+  /** A peer says that bytes of this digest did not fit their proof: hash it again. */
+  doubt(node: Node, digest: Digest): void;
+}
+
+/** Content on its way to a peer. */
+export interface Gift {
+  read(into: Uint8Array, position: number): Promise<number>;
+  /** Call once: how many bytes went out. */
+  done(bytes: number): Promise<void>;
+}
+
+export interface Peers {
+  /** Nodes other than this one that hold `digest` now and may serve; the best to ask first. Local memory only. */
+  holders(digest: Digest): readonly Holder[];
+  /** Other nodes' newest statements about a tag, whether or not they are alive. */
+  tagStatements(reference: TagReference): readonly (TagStatement & { readonly node: Node })[];
+  /** Says what this node holds from now on: signed and spread as snapshot, delta or renewal. */
+  hold(holdings: readonly Holding[]): Promise<void>;
+  /** Says what tags this node states from now on. */
+  stateTags(tags: readonly TagStatement[]): Promise<void>;
+  /** Asks `peer` for its proof. @throws PEER_UNREACHABLE, CONTENT_ABSENT, PROOF_INVALID, TIMED_OUT */
+  proof(peer: PeerId, digest: Digest, size: number, signal: AbortSignal): Promise<Proof>;
+  /**
+   * Bytes of `digest` from chunk boundary `offset` to `offset + length`, in order, over a lane. Ends the lane's request
+   * when the loop is left. @throws PEER_UNREACHABLE, CONTENT_ABSENT, LANE_STALLED, LANE_CLOSED, FRAME_INVALID
+   */
+  read(peer: PeerId, digest: Digest, offset: number, length: number, signal: AbortSignal): AsyncIterable<Chunk>;
+  /** Tells `peer` that its bytes were wrong, where `doubt` is set, and asks it last for a while. */
+  shun(peer: PeerId, doubt?: Digest): void;
+  /** Every node known, connected or not. */
+  status(): readonly PeerStatus[];
+}

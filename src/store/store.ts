@@ -1,0 +1,104 @@
+/**
+ * What does this node hold? The port of the two stores (containerd, an OCI image layout), of the spool where fetched
+ * content is proved before it is handed on, and of the hash results that are kept. Refuses to know peers and reasons.
+ */
+import type { Descriptor, Digest, Reference } from '../oci/oci.ts';
+import type { Proof } from '../proof/proof.ts';
+
+/** One content, open for reading; it stays readable until closed, whatever is removed meanwhile. */
+export interface Content {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  /** Changes whenever the bytes may have changed: inode, size, mtime, ctime. */
+  readonly stamp: string;
+  /** Reads up to `into.length` bytes from `position`; fewer only at the end. @throws STORE_CORRUPT, FILE_UNREADABLE */
+  read(into: Uint8Array, position: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** A name in the store. */
+export interface Image {
+  /** By tag, or by digest where the store only knows `registry/repository@digest`. */
+  readonly reference: Reference;
+  readonly target: Descriptor;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  /** True where the store says that the target was fetched from a registry (containerd's source label). */
+  readonly fetched: boolean;
+}
+
+export interface Store {
+  readonly kind: 'containerd' | 'layout';
+  /** Every named image whose name is a full reference; other names are left out. @throws STORE_UNAVAILABLE */
+  images(): Promise<readonly Image[]>;
+  /**
+   * Opens whole content; undefined where it is absent or only partly there. The file's size was compared with the
+   * recorded one, its bytes were not hashed. @throws STORE_UNAVAILABLE, STORE_CORRUPT where the sizes differ
+   */
+  open(digest: Digest): Promise<Content | undefined>;
+  /**
+   * Calls `changed` after every change of images or content, also such as happened while the connection was lost, until
+   * `signal` aborts. Never rejects: a store that is away is tried again, with back-off.
+   */
+  watch(changed: () => void, signal: AbortSignal): Promise<void>;
+  /** Only where Pinnace may write (layout). */
+  readonly keeping?: Keeping;
+}
+
+/** Writing into the embedded store. */
+export interface Keeping {
+  /** Takes over a whole, proved file by rename; a digest that is there already is kept and `path` removed. */
+  adopt(digest: Digest, path: string): Promise<void>;
+  /** Names an image whose closure was adopted before. */
+  name(reference: Reference, target: Descriptor): Promise<void>;
+  /** Removes a name, then what no name reaches any more. */
+  remove(reference: Reference): Promise<void>;
+}
+
+/** Fetched content: whole as a cache, or on its way. */
+export interface Spool {
+  /** Bytes that a new content may have now, after what can be evicted was. */
+  readonly free: number;
+  /** Opens a whole content of the spool. */
+  open(digest: Digest): Promise<Content | undefined>;
+  /** Room for a content; evicts the least recently used whole ones, never an open one. @throws SPOOL_FULL */
+  begin(digest: Digest, size: number): Promise<Spooled>;
+  /** Forgets a whole content once nobody has it open; absent is fine. */
+  drop(digest: Digest): Promise<void>;
+  /** The path of a whole content that is handed over to the store; it no longer counts here. Undefined if absent. */
+  take(digest: Digest): Promise<string | undefined>;
+  /** Digests of all whole contents. */
+  list(): readonly Digest[];
+}
+
+/** A content on its way: written front to back, readable up to what was written. */
+export interface Spooled {
+  readonly digest: Digest;
+  readonly size: number;
+  /** Bytes written without a gap. */
+  readonly written: number;
+  /** Appends checked bytes; the bytes must not change until it answers. Several may be under way, in order. */
+  append(bytes: Uint8Array): Promise<void>;
+  /** Reads up to `written`. */
+  read(into: Uint8Array, position: number): Promise<number>;
+  /** Starts again at 0: only where nothing of it was handed on. */
+  restart(): Promise<void>;
+  /** Keeps it as whole content; all `size` bytes must have been written and proved. */
+  commit(): Promise<void>;
+  /** Keeps the file open for a reader; call the answer when done. A finished or given up file goes with its last reader. */
+  hold(): () => void;
+  /** Gives it up: removed with its last reader. */
+  abandon(): Promise<void>;
+}
+
+/** Hash results, kept on disk by digest and stamp. */
+export interface Hashes {
+  /**
+   * The proof of `content`, from what is kept or by hashing it whole, once at a time and slower beside live traffic.
+   * @throws STORE_CORRUPT where its bytes have another digest; STOPPED
+   */
+  prove(content: Content, signal: AbortSignal): Promise<Proof>;
+  /** The kept proof of a digest that this node once hashed whole, whatever became of the file. */
+  known(digest: Digest): Promise<Proof | undefined>;
+}

@@ -1,0 +1,79 @@
+/**
+ * Who said so, and does it hold? Vouchers of proof roots, tag statements, evidence against signers, and what a node may
+ * state of a tag itself. Refuses to know the policy's file format and where statements came from.
+ */
+import type { Digest, PeerId, TagReference } from '../oci/oci.ts';
+import type { Root } from '../proof/proof.ts';
+
+/** A node's valid holding: it hashed this digest whole and got this root. */
+export interface Claim {
+  readonly peer: PeerId;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly root: Root;
+  /** Whether the node has the role `attest`, without which its root neither vouches nor conflicts. */
+  readonly attests: boolean;
+}
+
+/** What the claims about one digest amount to. */
+export interface Vouching {
+  /** The one root under which chunks may be handed on at once; undefined: only the whole may be. */
+  readonly root?: Root;
+  /** True when roots differ among those that count. */
+  readonly conflict: boolean;
+}
+
+/** A node's statement about a tag. */
+export interface TagClaim {
+  readonly peer: PeerId;
+  readonly digest: Digest;
+  /** When the tag was seen to be this digest; milliseconds since 1970. Never moves. */
+  readonly observedAt: number;
+  /** When the signer last renewed it. */
+  readonly renewedAt: number;
+}
+
+/** How a name came to be on this node; `mirrored` and `unknown` are never stated. */
+export type Origin = 'local' | 'observed' | 'adopted' | 'mirrored' | 'unknown';
+
+/** A signed root that this node found false, with all that shows it. */
+export interface Evidence {
+  readonly id: string;
+  readonly peer: PeerId;
+  /** `iat` of the credential under which it was signed; a newer one ends the refutation. */
+  readonly credentialIssuedAt: number;
+  readonly digest: Digest;
+  readonly claimed: Root;
+  /** This node's own root, where it hashed the whole; undefined where the proof contradicted itself. */
+  readonly own?: Root;
+  readonly foundAt: number;
+  /** The signed statement, base64, as it came. */
+  readonly statement: string;
+}
+
+/** Evidence on disk. */
+export interface EvidenceBook {
+  list(): readonly Evidence[];
+  /** Keeps it; one per (peer, digest, claimed). */
+  add(evidence: Omit<Evidence, 'id'>): Promise<Evidence>;
+  /** True while the peer's roots neither vouch nor conflict here. */
+  refuted(peer: PeerId, credentialIssuedAt: number): boolean;
+  /** Removes one, or all of a peer. True if there was any. */
+  clear(idOrPeer: string): Promise<boolean>;
+}
+
+/** What this node's mirror answered for tags, and what it decided to state, on disk since `born`. */
+export interface OriginBook {
+  readonly born: number;
+  /** Before the mirror answers a tag with a digest. */
+  mirrored(reference: TagReference, digest: Digest): Promise<void>;
+  /** Decides once how an image came here, when it appears; later calls answer the same. */
+  decide(image: { reference: TagReference; digest: Digest; createdAt: number; fetched: boolean }): Promise<Origin>;
+  /** The operator's word that this name is right. */
+  adopt(reference: TagReference, digest: Digest): Promise<void>;
+  /** Forgets what was decided and stated of a name. True if there was anything. */
+  forget(reference: TagReference): Promise<boolean>;
+}
+
+export { decideTag } from './tags.ts';
+export { vouch } from './vouchers.ts';
