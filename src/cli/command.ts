@@ -1,0 +1,29 @@
+/** What a command is: a name, its help, and a function from arguments to work. One file a command; main.ts lists them. */
+import type { World } from '../world.ts';
+
+/** The outside of a command, so that tests run it in process. */
+export interface Io {
+  readonly world: World;
+  /** Results; one JSON document where `json` is set. */
+  out(text: string): void;
+  /** Progress and notices for a person; nothing of it is a result. */
+  err(text: string): void;
+  /** True where `err` is a terminal: progress may be drawn. */
+  readonly terminal: boolean;
+  /** `--json` was given. */
+  readonly json: boolean;
+  /** Aborts on SIGINT and SIGTERM. */
+  readonly signal: AbortSignal;
+}
+
+export interface Command {
+  /** As typed, e.g. `cluster init`. */
+  readonly name: string;
+  readonly summary: string;
+  /** Printed by --help; each option in a line of its own. */
+  readonly usage: string;
+  /** Options in the form of node:util parseArgs; `--json` and `--help` are taken before. */
+  readonly options: Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly multiple?: boolean }>>;
+  /** @throws MirrorError; its kind is the exit code (USAGE where arguments are wrong) */
+  run(args: { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] }, io: Io): Promise<void>;
+}
