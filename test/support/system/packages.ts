@@ -1,0 +1,212 @@
+/**
+ * The programs of Debian that the system tests run. Promises: installs only what is missing, with apt alone, removes
+ * nothing, starts no service, and says what it found; containerd 2.x is unpacked from a newer suite of the same mirror
+ * into a private folder, so the machine keeps its own. Refuses to know any host: the mirror is asked of apt.
+ */
+import { existsSync } from 'node:fs';
+import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { run } from './processes.ts';
+
+/** Debian's own containerd (1.6 in bookworm), or the one of a newer suite. */
+export type ContainerdVersion = '1.6' | '2.x';
+
+/** One containerd: where its programs are and what it says its version is. */
+export interface Binaries {
+  readonly containerd: string;
+  readonly ctr: string;
+  /** Put in front of PATH, for the shim. */
+  readonly path: string;
+  /** For example `1.6.20`. */
+  readonly version: string;
+}
+
+/** What `systemReady` found. */
+export type Ready =
+  | { readonly ok: true; readonly containerd: Readonly<Record<ContainerdVersion, Binaries>>; readonly versions: string }
+  | { readonly ok: false; readonly why: string };
+
+/** Program and the package that has it. */
+const NEEDED: Readonly<Record<string, string>> = {
+  containerd: 'containerd',
+  runc: 'runc',
+  'docker-registry': 'docker-registry',
+  skopeo: 'skopeo',
+  ip: 'iproute2',
+  busybox: 'busybox-static',
+  iptables: 'iptables',
+  nginx: 'nginx-light',
+  curl: 'curl',
+};
+/** Suites that may have containerd 2.x, the most settled first. */
+const NEWER_SUITES = ['forky', 'sid'] as const;
+const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const POLICY = '/usr/sbin/policy-rc.d';
+const APT = ['apt-get', '-q', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3'] as const;
+const QUIET = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+
+async function where(program: string): Promise<string | undefined> {
+  for (const folder of [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin']) {
+    const path = join(folder || '.', program);
+    const found = await access(path, constants.X_OK).then(
+      () => path,
+      () => undefined,
+    );
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** A dynamic busybox cannot run in an image of its own. */
+const isStatic = async (program: string): Promise<boolean> =>
+  run(['ldd', program]).then(
+    text => /statically linked/.test(text),
+    () => true,
+  );
+
+async function missing(): Promise<string[]> {
+  const packages: string[] = [];
+  for (const [program, name] of Object.entries(NEEDED)) {
+    const path = await where(program);
+    if (!path || (program === 'busybox' && !(await isStatic(path)))) packages.push(name);
+  }
+  return packages;
+}
+
+/** Installs `packages` with a policy that lets no service start, and takes that policy away again. */
+async function install(packages: readonly string[]): Promise<void> {
+  console.log(`# installing for the system tests: ${packages.join(' ')}`);
+  const own = !existsSync(POLICY);
+  if (own) {
+    await writeFile(POLICY, '#!/bin/sh\nexit 101\n');
+    await chmod(POLICY, 0o755);
+  }
+  try {
+    await run([...APT, 'update'], QUIET);
+    await run([...APT, 'install', '-y', '--no-install-recommends', '--no-remove', ...packages], QUIET);
+  } finally {
+    if (own) await rm(POLICY, { force: true });
+  }
+}
+
+/** The folder that keeps what is unpacked between runs. */
+const cacheFolder = (): string => process.env.PINNACE_TEST_CACHE ?? join(homedir(), '.cache', 'pinnace-test');
+
+/** The address of the mirror that apt takes Debian's main packages from. */
+async function aptMirror(): Promise<string> {
+  const format = '$(ORIGIN)|$(COMPONENT)|$(CREATED_BY)|$(SITE)|$(RELEASE)';
+  const lines = (await run(['apt-get', 'indextargets', '--format', format])).split('\n').map(line => line.split('|'));
+  const line = lines.find(([origin, component, by, , release = '']) => {
+    return origin === 'Debian' && component === 'main' && by === 'Packages' && /^[a-z]+$/.test(release);
+  });
+  if (!line?.[3]) throw new Error('apt knows no mirror of Debian: run apt-get update');
+  return line[3];
+}
+
+/** Downloads containerd of `suite` with an apt of its own, whose lists and sources are in `folder`, and unpacks it. */
+async function unpackFrom(suite: string, mirror: string, folder: string): Promise<string> {
+  for (const part of ['sources', 'lists/partial', 'cache/archives/partial']) await mkdir(join(folder, part), { recursive: true });
+  await writeFile(
+    join(folder, 'sources', 'newer.sources'),
+    `Types: deb\nURIs: ${mirror}\nSuites: ${suite}\nComponents: main\nSigned-By: ${KEYRING}\n`,
+  );
+  const options = {
+    'Dir::Etc::sourcelist': '/dev/null',
+    'Dir::Etc::sourceparts': join(folder, 'sources'),
+    'Dir::State::lists': join(folder, 'lists'),
+    'Dir::State::status': '/dev/null',
+    'Dir::Cache': join(folder, 'cache'),
+    'APT::Sandbox::User': 'root',
+    'Acquire::Languages': 'none',
+  };
+  const apt = [...APT, ...Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])];
+  await run([...apt, 'update'], QUIET);
+  await run([...apt, 'download', 'containerd'], { ...QUIET, cwd: folder });
+  const file = (await readdir(folder)).find(name => name.endsWith('.deb'));
+  if (!file) throw new Error(`apt downloaded no containerd from ${suite}`);
+  const unpacked = join(folder, 'unpacked');
+  await run(['dpkg', '-x', join(folder, file), unpacked]);
+  return unpacked;
+}
+
+/** containerd 2.x in the cache folder, fetched where it is not there yet. */
+async function newerContainerd(): Promise<Binaries> {
+  const home = join(cacheFolder(), 'containerd-2');
+  if (existsSync(home)) return binaries(join(home, 'usr', 'bin'));
+  console.log('# fetching containerd 2.x from a newer suite of Debian for the system tests');
+  await mkdir(cacheFolder(), { recursive: true });
+  const reasons: string[] = [];
+  for (const suite of NEWER_SUITES) {
+    const folder = await mkdtemp(join(cacheFolder(), 'apt-'));
+    try {
+      const unpacked = await unpackFrom(suite, await aptMirror(), folder);
+      const found = await binaries(join(unpacked, 'usr', 'bin'));
+      if (!found.version.startsWith('2.')) throw new Error(`it has containerd ${found.version}`);
+      // Another run may have been quicker; what it put there is as good.
+      await rename(unpacked, home).catch(() => undefined);
+      return await binaries(join(home, 'usr', 'bin'));
+    } catch (error) {
+      reasons.push(`${suite}: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+  throw new Error(`no containerd 2.x: ${reasons.join('; ')}`);
+}
+
+async function binaries(folder: string): Promise<Binaries> {
+  const containerd = join(folder, 'containerd');
+  const version = /\bv?(\d+\.\d+\.\d+)/.exec(await run([containerd, '--version']))?.[1];
+  if (!version) throw new Error(`${containerd} does not say its version`);
+  return { containerd, ctr: join(folder, 'ctr'), path: folder, version };
+}
+
+/** Answers whether namespaces and mounts may be made here: a container without rights looks like root. */
+async function mayIsolate(): Promise<string | undefined> {
+  const folder = await mkdtemp(join(tmpdir(), 'pinnace-try-'));
+  try {
+    await run(['unshare', '--net', '--mount', 'mount', '-t', 'tmpfs', 'none', folder]);
+    return undefined;
+  } catch (error) {
+    return `network namespaces and mounts cannot be made here: ${error instanceof Error ? error.message : String(error)}`;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function prepared(): Promise<Ready> {
+  if (!existsSync('/etc/debian_version') || !(await where('apt-get'))) return { ok: false, why: 'this is no Debian' };
+  if (process.getuid?.() !== 0) return { ok: false, why: 'not root: namespaces, containerd and apt need it' };
+  const refused = await mayIsolate();
+  if (refused) return { ok: false, why: refused };
+  try {
+    const packages = await missing();
+    if (packages.length) await install(packages);
+    const containerd = {
+      '1.6': await binaries(join((await where('containerd')) as string, '..')),
+      '2.x': await newerContainerd(),
+    };
+    const runc = (await run(['runc', '--version'])).split('\n')[0];
+    const skopeo = (await run(['skopeo', '--version'])).trim();
+    const registry = (await run(['docker-registry', '--version'])).trim().split(/\s+/).at(-1);
+    const versions = `containerd ${containerd['1.6'].version} and ${containerd['2.x'].version}, ${runc}, ${skopeo}, docker-registry ${registry}`;
+    return { ok: true, containerd, versions };
+  } catch (error) {
+    return { ok: false, why: `the packages are not to be had: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+let answer: Promise<Ready> | undefined;
+
+/**
+ * Gets the machine ready for the system tests, once in a process, and says with what. Where that cannot be it says why;
+ * with CI=true it throws instead, because there a left-out suite is a failure.
+ */
+export async function systemReady(): Promise<Ready> {
+  answer ??= prepared();
+  const ready = await answer;
+  if (!ready.ok && process.env.CI === 'true') throw new Error(`system tests cannot run: ${ready.why}`);
+  console.log(ready.ok ? `# ${ready.versions}` : `# system tests left out: ${ready.why}`);
+  return ready;
+}
