@@ -99,6 +99,8 @@ export interface Hashes {
    * @throws STORE_CORRUPT where its bytes have another digest; STOPPED
    */
   prove(content: Content, signal: AbortSignal): Promise<Proof>;
+  /** Hashes `content` again although a result is kept; what is kept goes where it no longer holds. @throws as `prove` */
+  again(content: Content, signal: AbortSignal): Promise<Proof>;
   /** The kept proof of a digest that this node once hashed whole, whatever became of the file. */
   known(digest: Digest): Promise<Proof | undefined>;
 }

@@ -1,0 +1,35 @@
+/** All commands, in the order in which help lists them. */
+import { clusterInit } from './cluster.ts';
+import type { Command } from './command.ts';
+import { debugBundle } from './debug-bundle.ts';
+import { evidenceClear, evidenceList, evidenceShow } from './evidence.ts';
+import { importCommand } from './import.ts';
+import { pullCommand } from './pull.ts';
+import { revoke } from './revoke.ts';
+import { rosterSign } from './roster.ts';
+import { run } from './run.ts';
+import { status } from './status.ts';
+import { tagsAdopt, tagsForget, tagsList } from './tags.ts';
+import { tokenCreate } from './token.ts';
+import { version } from './version.ts';
+import { why } from './why.ts';
+
+export const commands: readonly Command[] = [
+  run,
+  clusterInit,
+  tokenCreate,
+  revoke,
+  rosterSign,
+  importCommand,
+  pullCommand,
+  tagsList,
+  tagsAdopt,
+  tagsForget,
+  evidenceList,
+  evidenceShow,
+  evidenceClear,
+  status,
+  why,
+  debugBundle,
+  version,
+];

@@ -1,0 +1,81 @@
+/**
+ * From argv to work: finds the command, reads its options, runs it, and turns an error's kind into an exit code. Promises:
+ * nothing is printed for machines but JSON on --json; an error says its code and what to do.
+ */
+import { parseArgs } from 'node:util';
+import { asMirrorError, type Kind, MirrorError } from '../errors.ts';
+import { realWorld } from '../world.ts';
+import type { Command, Io } from './command.ts';
+import { commands } from './commands.ts';
+
+/** Exit codes by the kind of error; 70 is a defect. */
+const EXIT: Readonly<Record<Kind, number>> = { invalid: 64, denied: 3, absent: 4, hostile: 5, unavailable: 69 };
+
+const overview = (): string =>
+  [
+    'pinnace: a peer-to-peer registry mirror that passes on only what it can prove',
+    '',
+    ...commands.map(({ name, summary }) => `  pinnace ${name.padEnd(18)} ${summary}`),
+    '',
+    'Every command takes --help, and --json where it prints results.',
+    'Exit codes: 0 done, 64 wrong input, 3 denied, 4 absent, 5 hostile, 69 unavailable, 70 a defect.',
+    '',
+  ].join('\n');
+
+function find(argv: readonly string[]): { command: Command; rest: readonly string[] } | undefined {
+  for (const words of [2, 1]) {
+    const command = commands.find(({ name }) => name === argv.slice(0, words).join(' '));
+    if (command) return { command, rest: argv.slice(words) };
+  }
+  return undefined;
+}
+
+/** Runs one command line in process; resolves to its exit code. */
+export async function main(argv: readonly string[], io: Omit<Io, 'json'>): Promise<number> {
+  let json = argv.includes('--json');
+  try {
+    const found = find(argv);
+    if (!found) {
+      const known = !argv.length || argv[0] === '--help' || argv[0] === 'help';
+      if (!known) throw new MirrorError('USAGE', `there is no command ${JSON.stringify(argv.slice(0, 2).join(' '))}; see pinnace --help`);
+      io.out(overview());
+      return 0;
+    }
+    const { command, rest } = found;
+    if (rest.includes('--help')) {
+      io.out(`${command.summary}\n\n${command.usage.trimEnd()}\n`);
+      return 0;
+    }
+    const { values, positionals } = parse(command, rest);
+    json = values.json === true;
+    await command.run({ values, positionals }, { ...io, json });
+    return 0;
+  } catch (error) {
+    if (!(error instanceof MirrorError) && error instanceof Error && error.message.startsWith('defect:')) throw error;
+    const { code, kind, message } = asMirrorError(error, 'STORE_UNAVAILABLE', 'the command failed');
+    if (json) io.out(`${JSON.stringify({ error: { code, kind, message } })}\n`);
+    else io.err(`pinnace: ${message} (${code})\n`);
+    return EXIT[kind];
+  }
+}
+
+function parse(command: Command, rest: readonly string[]): ReturnType<typeof parseArgs> {
+  try {
+    const options = { ...command.options, json: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+    return parseArgs({ args: [...rest], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new MirrorError('USAGE', `${(error as Error).message}; see pinnace ${command.name} --help`);
+  }
+}
+
+if (import.meta.main) {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort(signal));
+  process.exitCode = await main(process.argv.slice(2), {
+    world: realWorld,
+    out: text => void process.stdout.write(text),
+    err: text => void process.stderr.write(text),
+    terminal: process.stderr.isTTY === true,
+    signal: stop.signal,
+  });
+}

@@ -1,0 +1,110 @@
+/**
+ * containerd's door: the OCI pull API on loopback. Promises: only GET and HEAD below /v2/, /healthz and /readyz; the Host
+ * header is checked (DNS rebinding); statuses follow the kinds of errors; a body that cannot go on ends with FIN, never a
+ * reset. Refuses to know peers and stores. Spec: OCI distribution-spec, "Pull"; containerd's hosts.toml (`?ns=`).
+ */
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { asMirrorError, type Kind, MirrorError } from '../errors.ts';
+import { type Answer, type Log, pull, type Rooms } from '../mirror/mirror.ts';
+import { parseRequest } from '../oci/oci.ts';
+import { pump } from './pump.ts';
+
+/** Clients at once; containerd opens a handful. */
+const CONNECTIONS_MAX = 512;
+/** A client has so long to send its headers. */
+const HEADERS_MS = 10_000;
+const PATH_MAX_CHARS = 2048;
+
+const STATUS: Readonly<Record<Kind, number>> = { invalid: 400, denied: 403, absent: 404, hostile: 404, unavailable: 503 };
+/** The distribution-spec's names of errors, where they differ from ours. */
+const SPEC_CODE: Readonly<Record<number, string>> = { 403: 'DENIED', 503: 'UNAVAILABLE' };
+
+export interface Door {
+  /** What clients must say in Host: `127.0.0.1:5000`, `localhost:5000` and the like. */
+  readonly hosts: ReadonlySet<string>;
+  /** The one seam for client authorization: throws to refuse. */
+  authorize(request: { readonly headers: Readonly<Record<string, unknown>> }): Promise<void>;
+  /** Undefined when ready, else why not. */
+  notReady(): string | undefined;
+}
+
+/** Builds the mirror's server; it listens when told to. */
+export function registryServer(rooms: Rooms, door: Door): FastifyInstance {
+  const server = fastify({
+    logger: false,
+    exposeHeadRoutes: false,
+    routerOptions: { ignoreDuplicateSlashes: false, maxParamLength: PATH_MAX_CHARS },
+    requestTimeout: HEADERS_MS,
+    connectionTimeout: 0,
+    forceCloseConnections: true,
+  });
+  server.server.maxConnections = CONNECTIONS_MAX;
+  server.server.headersTimeout = HEADERS_MS;
+  server.addHook('onRequest', async request => {
+    if (!door.hosts.has((request.headers.host ?? '').toLowerCase()))
+      throw new MirrorError('REQUEST_INVALID', 'the Host header names another server');
+    await door.authorize(request);
+  });
+  server.get('/healthz', (_, reply) => reply.send({ status: 'ok' }));
+  server.get('/readyz', (_, reply) => {
+    const reason = door.notReady();
+    return reply.code(reason ? 503 : 200).send(reason ? { status: 'not ready', reason } : { status: 'ok' });
+  });
+  for (const url of ['/v2', '/v2/'])
+    server.route({ method: ['GET', 'HEAD'], url, handler: (_, reply) => reply.send({}) });
+  server.route({
+    method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
+    url: '/v2/*',
+    handler: (request, reply) => answer(rooms, request, reply),
+  });
+  server.setNotFoundHandler((_, reply) => reply.code(404).send(body('NOT_FOUND', 'only /v2/, /healthz and /readyz are here')));
+  server.setErrorHandler((error, _, reply) => sendError(rooms.log, error, reply));
+  return server;
+}
+
+async function answer(rooms: Rooms, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const parsed = parseRequest(request.method, request.url, request.headers.range);
+  const found = await pull(rooms, parsed);
+  reply.headers({
+    'content-type': found.descriptor.mediaType,
+    'docker-content-digest': found.descriptor.digest,
+    'accept-ranges': 'bytes',
+    ...lengthHeaders(found),
+  });
+  if (!found.body) return reply.code(200).send();
+  reply.hijack();
+  reply.raw.writeHead(found.partial ? 206 : 200, reply.getHeaders() as Record<string, string>);
+  try {
+    await pump(found.body, reply.raw);
+  } catch (error) {
+    // The headers are out: the answer was cut, and all that is left is to say so.
+    const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `sending ${found.descriptor.digest}`);
+    rooms.log.warn({ digest: found.descriptor.digest, code }, message);
+  }
+  return reply;
+}
+
+function lengthHeaders({ body: content, descriptor, partial }: Answer): Record<string, string> {
+  const { start, end } = content ?? { start: 0, end: descriptor.size };
+  return {
+    'content-length': String(end - start),
+    ...(partial ? { 'content-range': `bytes ${start}-${end - 1}/${descriptor.size}` } : {}),
+  };
+}
+
+const body = (code: string, message: string): object => ({ errors: [{ code, message }] });
+
+function sendError(log: Log, error: unknown, reply: FastifyReply): FastifyReply {
+  const status = (error as { statusCode?: number }).statusCode;
+  // What fastify itself refuses (a bad URL, headers too large) is the client's mistake.
+  const said =
+    !(error instanceof MirrorError) && status && status < 500
+      ? new MirrorError('REQUEST_INVALID', (error as Error).message)
+      : asMirrorError(error, 'STORE_UNAVAILABLE', 'answering a request');
+  if (said.kind !== 'absent') log.info({ code: said.code }, said.message);
+  const number = said.code === 'METHOD_UNSUPPORTED' ? 405 : said.code === 'RANGE_INVALID' ? 416 : STATUS[said.kind];
+  // Not found looks the same whatever the reason; the reason is in the log.
+  const message = number === 404 ? 'not here' : said.message;
+  const code = number === 404 ? 'NOT_FOUND' : (SPEC_CODE[number] ?? said.code);
+  return reply.code(number).send(body(code, message));
+}

@@ -1,0 +1,103 @@
+/**
+ * Contents on their way to this node: at most one fetch for a digest, which all who ask for it share. A fetch outlives
+ * who asked: it ends by itself, whole or failed. Refuses to know how it is done (fetch.ts) and who waits (waiting.ts).
+ */
+import { MirrorError } from '../errors.ts';
+import type { Digest } from '../oci/oci.ts';
+import type { Spooled } from '../store/store.ts';
+
+/** Fetches under way at once; more are refused with SPOOL_FULL, which a client sees as "not here". */
+export const FETCHES_MAX = 64;
+
+/** One content on its way. */
+export class Fetch {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly spooled: Spooled;
+  /** Bytes from the start that may be handed on. */
+  watermark = 0;
+  /** Bytes checked so far, and when that last grew (monotonic ms; at first the start). */
+  checked = 0;
+  advancedAt: number;
+  /** The name of the node that the last chunk came from. */
+  source = '';
+  state: 'running' | 'whole' | 'failed' = 'running';
+  error: MirrorError | undefined;
+  #wake = Promise.withResolvers<void>();
+
+  constructor(spooled: Spooled, now: number) {
+    this.digest = spooled.digest;
+    this.size = spooled.size;
+    this.spooled = spooled;
+    this.advancedAt = now;
+  }
+
+  /** Resolves at the next change of any field. */
+  changed(): Promise<void> {
+    return this.#wake.promise;
+  }
+
+  /** Tells all who wait that something changed. */
+  wake(): void {
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers<void>();
+  }
+
+  /** Resolves when it is whole. @throws the error it failed with */
+  async whole(): Promise<void> {
+    while (this.state === 'running') await this.changed();
+    if (this.error) throw this.error;
+  }
+}
+
+/** Contents whose answer was cut and that are remembered as such; the oldest is forgotten first. */
+const CUTS_MAX = 1024;
+
+export class Fetches {
+  readonly #running = new Map<Digest, Promise<Fetch>>();
+  readonly #now = new Map<Digest, Fetch>();
+  readonly #cuts = new Map<Digest, number>();
+
+  /** An answer for `digest` ended before its first byte; until `until` (monotonic ms) nobody waits for it again. */
+  cut(digest: Digest, until: number): void {
+    this.#cuts.delete(digest);
+    this.#cuts.set(digest, until);
+    for (const oldest of this.#cuts.keys()) if (this.#cuts.size > CUTS_MAX) this.#cuts.delete(oldest);
+  }
+
+  /** True while nobody waits for `digest`; `now` in monotonic ms. */
+  isCut(digest: Digest, now: number): boolean {
+    return now < (this.#cuts.get(digest) ?? 0);
+  }
+
+  get(digest: Digest): Fetch | undefined {
+    return this.#now.get(digest);
+  }
+
+  list(): readonly Fetch[] {
+    return [...this.#now.values()];
+  }
+
+  /** The fetch of `digest` that is under way, or the one that `start` begins. @throws SPOOL_FULL, or what `start` throws */
+  async share(digest: Digest, start: () => Promise<Fetch>): Promise<Fetch> {
+    const running = this.#running.get(digest);
+    if (running) return running;
+    if (this.#running.size >= FETCHES_MAX)
+      throw new MirrorError('SPOOL_FULL', `${FETCHES_MAX} contents are being fetched already; ${digest} has to wait`);
+    const begun = start();
+    this.#running.set(digest, begun);
+    try {
+      const fetch = await begun;
+      this.#now.set(digest, fetch);
+      const forget = (): void => {
+        this.#running.delete(digest);
+        this.#now.delete(digest);
+      };
+      fetch.whole().then(forget, forget);
+      return fetch;
+    } catch (error) {
+      this.#running.delete(digest);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Manifests, proved and parsed: from this node's store or spool where the name reaches them, else from peers. Promises:
+ * what is parsed here was hashed before; what it lists is remembered under the name that it was asked by.
+ */
+import { MirrorError } from '../errors.ts';
+import {
+  childrenOf,
+  type Descriptor,
+  type Digest,
+  digestOf,
+  algorithmOf,
+  isManifestType,
+  MANIFEST_MAX_BYTES,
+  type Manifest,
+  parseManifest,
+} from '../oci/oci.ts';
+import type { Content } from '../store/store.ts';
+import { type Owner } from './catalogue.ts';
+import { fetchContent } from './fetch.ts';
+import type { Rooms } from './rooms.ts';
+
+/** Sizes that are tried for a manifest whose size no parent says. */
+const SIZES_TRIED = 4;
+/** Manifests that are read to find out where a blob belongs. */
+const EXPAND_MAX = 64;
+
+export interface ProvedManifest {
+  readonly bytes: Uint8Array;
+  readonly manifest: Manifest;
+  readonly descriptor: Descriptor;
+  readonly from: string;
+}
+
+type ManifestRooms = Parameters<typeof fetchContent>[0] & Pick<Rooms, 'store' | 'catalogue'>;
+
+/** Reads a small content whole and hashes it. @throws DIGEST_MISMATCH, MANIFEST_TOO_LARGE */
+async function readProved(content: Content): Promise<Uint8Array> {
+  try {
+    if (content.size > MANIFEST_MAX_BYTES)
+      throw new MirrorError('MANIFEST_TOO_LARGE', `${content.digest} has ${content.size} bytes; a manifest has at most ${MANIFEST_MAX_BYTES}`);
+    const bytes = new Uint8Array(content.size);
+    for (let at = 0; at < bytes.length; ) {
+      const read = await content.read(bytes.subarray(at), at);
+      if (read === 0) throw new MirrorError('STORE_CORRUPT', `${content.digest}: the file ends at byte ${at}`);
+      at += read;
+    }
+    if (digestOf(bytes, algorithmOf(content.digest)) !== content.digest)
+      throw new MirrorError('STORE_CORRUPT', `${content.digest}: the bytes on this disk have another digest`);
+    return bytes;
+  } finally {
+    await content.close();
+  }
+}
+
+/** A manifest in the store, read and proved, whatever name it belongs to; undefined where it is absent or no manifest. */
+export async function storedManifest(
+  rooms: Pick<Rooms, 'store'>,
+  digest: Digest,
+): Promise<{ bytes: Uint8Array; manifest: Manifest } | undefined> {
+  const content = await rooms.store.open(digest);
+  if (!content) return undefined;
+  const bytes = await readProved(content);
+  return { bytes, manifest: parseManifest(bytes) };
+}
+
+/** The manifest `digest` under a name. @throws CONTENT_ABSENT, MANIFEST_INVALID, MANIFEST_TOO_LARGE */
+export async function manifestOf(rooms: ManifestRooms, owner: Owner, digest: Digest): Promise<ProvedManifest> {
+  const local = rooms.catalogue.describe(owner, digest) && (await openLocal(rooms, digest));
+  const { content, from } = local || (await fromPeers(rooms, owner, digest));
+  const bytes = await readProved(content);
+  const manifest = parseManifest(bytes);
+  const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
+  rooms.catalogue.learn(owner, [descriptor, ...childrenOf(manifest)]);
+  return { bytes, manifest, descriptor, from };
+}
+
+async function openLocal(
+  rooms: Pick<Rooms, 'store' | 'spool'>,
+  digest: Digest,
+): Promise<{ content: Content; from: string } | undefined> {
+  const stored = await rooms.store.open(digest);
+  if (stored) return { content: stored, from: 'store' };
+  const spooled = await rooms.spool.open(digest);
+  return spooled && { content: spooled, from: 'spool' };
+}
+
+async function fromPeers(rooms: ManifestRooms, owner: Owner, digest: Digest): Promise<{ content: Content; from: string }> {
+  const known = rooms.catalogue.describe(owner, digest);
+  const said = rooms.peers.holders(digest).map(holder => holder.size);
+  const sizes = known ? [known.size] : [...new Set(said)].slice(0, SIZES_TRIED);
+  let last: unknown = new MirrorError('CONTENT_ABSENT', `${digest}: no reachable node says that it holds this manifest`);
+  for (const size of sizes) {
+    try {
+      if (size > MANIFEST_MAX_BYTES)
+        throw new MirrorError('MANIFEST_TOO_LARGE', `${digest}: ${size} bytes are said; a manifest has at most ${MANIFEST_MAX_BYTES}`);
+      const fetch = await fetchContent(rooms, digest, size);
+      await fetch.whole();
+      const content = await rooms.spool.open(digest);
+      if (content) return { content, from: fetch.source };
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw last;
+}
+
+/**
+ * The descriptor of a blob under a name, where need be by reading manifests of that name that this node has: a client
+ * that has them itself does not ask for them again. @throws CONTENT_ABSENT where no proved manifest lists it
+ */
+export async function describe(
+  rooms: Pick<Rooms, 'store' | 'catalogue'>,
+  owner: Owner,
+  digest: Digest,
+): Promise<Descriptor> {
+  const known = rooms.catalogue.describe(owner, digest);
+  if (known) return known;
+  const read = new Set<Digest>();
+  for (const descriptor of rooms.catalogue.under(owner)) {
+    if (!isManifestType(descriptor.mediaType) || read.has(descriptor.digest) || read.size >= EXPAND_MAX) continue;
+    read.add(descriptor.digest);
+    const stored = await storedManifest(rooms, descriptor.digest);
+    if (stored) rooms.catalogue.learn(owner, childrenOf(stored.manifest));
+  }
+  const found = rooms.catalogue.describe(owner, digest);
+  if (!found) throw new MirrorError('CONTENT_ABSENT', `${owner} has no manifest here that lists ${digest}`);
+  return found;
+}

@@ -1,0 +1,172 @@
+/**
+ * A client's pull, from request to bytes: is this name mirrored, what digest is meant, who has it, how far is it proved.
+ * Promises: nothing goes out that is not proved or that policy does not allow under that name; each answer is recorded
+ * first; where it cannot help, it says "not here" in good time. Refuses to know HTTP.
+ */
+import { asMirrorError, MirrorError } from '../errors.ts';
+import {
+  type Descriptor,
+  type Digest,
+  formatReference,
+  isManifestType,
+  type PullRequest,
+  type Reference,
+  type TagReference,
+} from '../oci/oci.ts';
+import type { Content } from '../store/store.ts';
+import { within } from '../world.ts';
+import { ANSWER_MS, type Body, bodyOfBytes, bodyOfContent, bodyOfFetch, holdAnswer } from './body.ts';
+import { ownerOf } from './catalogue.ts';
+import { fetchContent } from './fetch.ts';
+import { describe, manifestOf, type ProvedManifest } from './manifests.ts';
+import { readAhead } from './read-ahead.ts';
+import { resolve } from './resolve.ts';
+import type { Rooms } from './rooms.ts';
+import { settle } from './settle.ts';
+
+export interface Answer {
+  readonly descriptor: Descriptor;
+  /** True where `body` is a part that was asked for (206), false for the whole (200). */
+  readonly partial: boolean;
+  /** Absent for HEAD. */
+  readonly body?: Body;
+}
+
+interface Found {
+  readonly descriptor: Descriptor;
+  readonly partial: boolean;
+  readonly body: Body;
+  readonly from: string;
+  /** The node that the last chunk came from, where it comes from peers. */
+  readonly source?: () => string;
+}
+
+/** Answers a request. @throws NOT_MIRRORED, DENIED, TAG_*, CONTENT_ABSENT, SPOOL_FULL and what stores and peers throw */
+export async function pull(rooms: Rooms, request: PullRequest): Promise<Answer> {
+  const asked = nameOf(request, request.registry);
+  try {
+    const registry = rooms.policy().registry(request.registry);
+    if (!registry)
+      throw new MirrorError('NOT_MIRRORED', `${request.registry} is not among the registries that policy mirrors`);
+    const reference = nameOf(request, registry);
+    const { allowed, rule } = rooms.policy().pull(registry, request.repository);
+    if (!allowed) throw new MirrorError('DENIED', `${formatReference(reference)} may not be pulled here: ${rule}`);
+    const found = request.kind === 'manifest' ? await manifest(rooms, reference) : await blob(rooms, reference, request);
+    return await answer(rooms, request, reference, found);
+  } catch (error) {
+    const { code } = asMirrorError(error, 'STORE_UNAVAILABLE', formatReference(asked));
+    await rooms.audit.record({ event: 'pull.refused', reference: formatReference(asked), code });
+    throw error;
+  }
+}
+
+const nameOf = (request: PullRequest, registry: PullRequest['registry']): Reference => ({
+  registry,
+  repository: request.repository,
+  ...request.reference,
+});
+
+async function manifest(rooms: Rooms, reference: Reference): Promise<Found> {
+  const proved: ProvedManifest = reference.digest
+    ? await manifestOf(rooms, ownerOf(reference), reference.digest)
+    : await resolve(rooms, reference as TagReference);
+  rooms.pulls.began(formatReference(reference), { reference, target: proved.descriptor });
+  return { descriptor: proved.descriptor, partial: false, body: bodyOfBytes(proved.bytes), from: proved.from };
+}
+
+async function blob(rooms: Rooms, reference: Reference, request: PullRequest): Promise<Found> {
+  const digest = reference.digest as Digest;
+  const owner = ownerOf(reference);
+  const descriptor = await describe(rooms, owner, digest);
+  if (isManifestType(descriptor.mediaType))
+    throw new MirrorError('CONTENT_ABSENT', `${digest} is a manifest; ask for it under /manifests/`);
+  const { start = 0, end } = request.range ?? {};
+  const whole = await openWhole(rooms, digest);
+  if (whole) return foundWhole(whole, descriptor, request);
+  if (start > 0 || end !== undefined)
+    throw new MirrorError('CONTENT_ABSENT', `${digest}: a part is given only of what lies whole on this node`);
+  if (rooms.fetches.isCut(digest, rooms.world.monotonic()))
+    throw new MirrorError('CONTENT_ABSENT', `${digest}: on its way, not yet proved; an earlier answer was cut`);
+  const fetch = await fetchContent(rooms, digest, descriptor.size);
+  fetch.whole().then(
+    () => settle(rooms),
+    () => undefined,
+  );
+  readAhead(rooms, owner, digest);
+  await holdAnswer(rooms.world, fetch);
+  const body = bodyOfFetch(rooms.world, rooms.fetches, fetch);
+  return { descriptor, partial: false, body, from: 'peer', source: () => fetch.source };
+}
+
+/** Whole, proved content of the store or the spool. A store's content that takes long to prove is "not here" for now. */
+async function openWhole(rooms: Rooms, digest: Digest): Promise<{ content: Content; from: string } | undefined> {
+  const spooled = await rooms.spool.open(digest);
+  if (spooled) return { content: spooled, from: 'spool' };
+  const content = await rooms.store.open(digest);
+  if (!content) return undefined;
+  const proving = rooms.hashes.prove(content, rooms.life);
+  try {
+    await within(rooms.world, ANSWER_MS, rooms.life, 'CONTENT_ABSENT', `proving ${digest}`, () => proving);
+    return { content, from: 'store' };
+  } catch (error) {
+    const close = (): Promise<void> => content.close();
+    proving.then(close, close);
+    const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `reading ${digest} from the store`);
+    if (code === 'STORE_CORRUPT') await rooms.audit.record({ event: 'store.corrupt', digest, detail: message });
+    rooms.log.warn({ digest, code }, message);
+    return undefined;
+  }
+}
+
+async function foundWhole(
+  { content, from }: { content: Content; from: string },
+  descriptor: Descriptor,
+  { range }: PullRequest,
+): Promise<Found> {
+  const { size } = content;
+  if (!range) return { descriptor, partial: false, body: bodyOfContent(content, 0, size), from };
+  if (range.start >= size) {
+    await content.close();
+    throw new MirrorError('RANGE_INVALID', `${descriptor.digest} has ${size} bytes; nothing lies at ${range.start}`);
+  }
+  const end = Math.min(size, (range.end ?? size - 1) + 1);
+  return { descriptor, partial: true, body: bodyOfContent(content, range.start, end), from };
+}
+
+/** Records the answer before its first byte, and its end after the last. */
+async function answer(rooms: Rooms, request: PullRequest, reference: Reference, found: Found): Promise<Answer> {
+  const { descriptor, body, partial } = found;
+  const { digest } = descriptor;
+  if (request.method === 'HEAD') {
+    await body.close(body.end);
+    return { descriptor, partial: false };
+  }
+  const id = Buffer.from(rooms.world.random(8)).toString('hex');
+  const name = formatReference(reference);
+  try {
+    await rooms.audit.record({ event: 'pull.started', id, reference: name, digest, size: descriptor.size });
+  } catch (error) {
+    await body.close(body.end);
+    throw error;
+  }
+  const entry = rooms.pulls.add({
+    id,
+    reference: name,
+    digest,
+    size: descriptor.size,
+    startedAt: rooms.world.now(),
+    bytes: 0,
+    from: found.source?.() ?? found.from,
+  });
+  const close = async (sent: number): Promise<void> => {
+    await body.close(sent);
+    entry.bytes = sent - body.start;
+    entry.outcome = sent >= body.end ? 'whole' : 'cut';
+    entry.endedAt = rooms.world.now();
+    entry.from = found.source?.() ?? found.from;
+    const source = found.from === 'store' || found.from === 'spool' ? found.from : 'peer';
+    await rooms.audit.record({ event: 'pull.ended', id, digest, bytes: entry.bytes, outcome: entry.outcome, source });
+    if (request.kind === 'manifest') settle(rooms);
+  };
+  return { descriptor, partial, body: { ...body, close } };
+}

@@ -1,0 +1,63 @@
+/**
+ * How a tag becomes a digest: by a pin, or by signed statements where the operator allows it; never by what a peer says
+ * here and now. Promises: what is answered is recorded first, and remembered, so that it is never stated as this node's
+ * own observation.
+ */
+import { asMirrorError, MirrorError } from '../errors.ts';
+import { type Digest, formatReference, type TagReference } from '../oci/oci.ts';
+import { decideTag, type TagClaim } from '../trust/trust.ts';
+import { ownerOf } from './catalogue.ts';
+import { manifestOf, type ProvedManifest } from './manifests.ts';
+import type { Rooms } from './rooms.ts';
+
+type ResolveRooms = Parameters<typeof manifestOf>[0] & Pick<Rooms, 'stated' | 'origins'>;
+
+/** What is stated about a tag, by others and by this node. */
+export const claimsAbout = (rooms: Pick<Rooms, 'peers' | 'stated'>, reference: TagReference): readonly TagClaim[] => [
+  ...rooms.peers.tagStatements(reference).map(({ node, digest, observedAt, renewedAt }) => ({
+    peer: node.peer,
+    digest,
+    observedAt,
+    renewedAt,
+  })),
+  ...rooms.stated.claims(reference),
+];
+
+/**
+ * The manifest that a tag names now. @throws TAG_UNPINNED where policy leaves the tag to pins and has none,
+ * TAG_UNDECIDED where statements do not decide, CONTENT_ABSENT where nobody has the manifest
+ */
+export async function resolve(rooms: ResolveRooms, reference: TagReference): Promise<ProvedManifest> {
+  const rule = rooms.policy().tag(reference);
+  const digest = rule.by === 'pin' ? rule.digest : await byStatements(rooms, reference, rule);
+  const manifest = await manifestOf(rooms, ownerOf(reference), digest);
+  await rooms.audit.record({
+    event: 'tag.resolved',
+    reference: formatReference(reference),
+    digest,
+    by: rule.by === 'pin' ? 'pin' : 'statements',
+  });
+  await rooms.origins.mirrored(reference, digest);
+  return manifest;
+}
+
+async function byStatements(
+  rooms: ResolveRooms,
+  reference: TagReference,
+  rule: Exclude<ReturnType<ReturnType<Rooms['policy']>['tag']>, { by: 'pin' }>,
+): Promise<Digest> {
+  const name = formatReference(reference);
+  if (rule.by === 'nobody') throw new MirrorError('TAG_UNPINNED', `${name} has no pin, and policy lets nothing else decide it`);
+  const exists = async (digest: Digest): Promise<boolean> => {
+    try {
+      await manifestOf(rooms, ownerOf(reference), digest);
+      return true;
+    } catch (error) {
+      rooms.log.info({ digest, code: asMirrorError(error, 'CONTENT_ABSENT', name).code }, `${name}: a stated digest is not to be had`);
+      return false;
+    }
+  };
+  const digest = await decideTag(claimsAbout(rooms, reference), rule.min, rule.keepMs, rooms.world.now(), exists);
+  if (!digest) throw new MirrorError('TAG_UNDECIDED', `${name}: fewer than ${rule.min} nodes state one digest for it`);
+  return digest;
+}

@@ -1,0 +1,41 @@
+/**
+ * What the stories need of the rooms below, joined in the daemon. Each story's signature picks from it what it uses, so
+ * that a reader sees the story's reach, and a test builds no more.
+ */
+import type { Audit } from '../audit/audit.ts';
+import type { Peers } from '../peers/peers.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { Hashes, Spool, Store } from '../store/store.ts';
+import type { EvidenceBook, OriginBook } from '../trust/trust.ts';
+import type { World } from '../world.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { Fetches } from './fetches.ts';
+import type { Pulls } from './pulls.ts';
+import type { StatedTags } from './stated.ts';
+
+export interface Rooms {
+  readonly world: World;
+  readonly store: Store;
+  readonly spool: Spool;
+  readonly hashes: Hashes;
+  readonly peers: Peers;
+  /** The policy in force; a reload replaces it. */
+  readonly policy: () => Policy;
+  readonly evidence: EvidenceBook;
+  readonly origins: OriginBook;
+  readonly audit: Audit;
+  readonly catalogue: Catalogue;
+  readonly fetches: Fetches;
+  readonly pulls: Pulls;
+  readonly stated: StatedTags;
+  /** For people; nothing depends on it. */
+  readonly log: Log;
+  /** The daemon's life. */
+  readonly life: AbortSignal;
+}
+
+/** Structured lines for a person; `fields` names the peer or file and the code. */
+export interface Log {
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+}

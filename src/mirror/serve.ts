@@ -1,0 +1,79 @@
+/**
+ * What a peer gets: content in the closure of an image that policy shares, opened from the store; everything else is
+ * absent, and whether it exists is not told. Promises: judged and recorded before the first byte; a transfer that began
+ * keeps its open file and ends whole.
+ */
+import { asMirrorError, MirrorError } from '../errors.ts';
+import type { Digest, Node } from '../oci/oci.ts';
+import type { Gift, Giver } from '../peers/peers.ts';
+import type { Rooms } from './rooms.ts';
+
+/** A digest that a peer doubts is hashed again at most once in so many ms. */
+const DOUBT_MS = 600_000;
+const DOUBTS_MAX = 1024;
+
+type ServeRooms = Pick<Rooms, 'world' | 'store' | 'hashes' | 'catalogue' | 'audit' | 'log' | 'life'>;
+
+/** The giver's side; `gone` is called with a content that turned out corrupt and must be withdrawn. */
+export function serving(rooms: ServeRooms, gone: (digest: Digest) => void): Giver {
+  const doubted = new Map<Digest, number>();
+  return {
+    give: (node, digest, offset, length) => give(rooms, node, digest, offset, length),
+    async proof(node, digest) {
+      const proof = rooms.catalogue.sharers(digest).length ? await rooms.hashes.known(digest) : undefined;
+      if (!proof) return refuse(rooms, node, digest);
+      return proof;
+    },
+    doubt(node, digest) {
+      const now = rooms.world.monotonic();
+      if (!rooms.catalogue.sharers(digest).length || now < (doubted.get(digest) ?? 0)) return;
+      for (const oldest of doubted.keys()) if (doubted.size >= DOUBTS_MAX) doubted.delete(oldest);
+      doubted.set(digest, now + DOUBT_MS);
+      void hashAgain(rooms, node, digest, gone);
+    },
+  };
+}
+
+async function refuse(rooms: ServeRooms, node: Node, digest: Digest): Promise<never> {
+  await rooms.audit.record({ event: 'serve.refused', peer: node.peer, digest, code: 'NOT_SHARED' });
+  throw new MirrorError('CONTENT_ABSENT', `${digest} is not here for ${node.name}`);
+}
+
+async function give(rooms: ServeRooms, node: Node, digest: Digest, offset: number, length: number): Promise<Gift> {
+  const content = rooms.catalogue.sharers(digest).length ? await rooms.store.open(digest) : undefined;
+  if (!content || offset + length > content.size) {
+    await content?.close();
+    return refuse(rooms, node, digest);
+  }
+  const id = Buffer.from(rooms.world.random(8)).toString('hex');
+  try {
+    await rooms.audit.record({ event: 'serve.started', id, peer: node.peer, digest, offset, length });
+  } catch (error) {
+    await content.close();
+    throw error;
+  }
+  return {
+    read: (into, position) => content.read(into, position),
+    async done(bytes) {
+      await content.close();
+      await rooms.audit.record({ event: 'serve.ended', id, peer: node.peer, digest, bytes });
+    },
+  };
+}
+
+/** A peer says that bytes of `digest` did not fit: the disk may have rotted under a true root. */
+async function hashAgain(rooms: ServeRooms, node: Node, digest: Digest, gone: (digest: Digest) => void): Promise<void> {
+  const content = await rooms.store.open(digest);
+  if (!content) return;
+  try {
+    await rooms.hashes.again(content, rooms.life);
+    rooms.log.info({ peer: node.peer, digest }, `${node.name} doubted ${digest}; it was hashed again and is whole`);
+  } catch (error) {
+    const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `hashing ${digest} again`);
+    rooms.log.warn({ peer: node.peer, digest, code }, message);
+    if (code === 'STORE_CORRUPT') await rooms.audit.record({ event: 'store.corrupt', digest, detail: message });
+    gone(digest);
+  } finally {
+    await content.close();
+  }
+}

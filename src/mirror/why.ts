@@ -1,0 +1,87 @@
+/** What would happen to a pull of a reference now, step by step, without doing it. For `pinnace why`. */
+import { asMirrorError } from '../errors.ts';
+import { type Digest, formatReference, type Reference, type TagReference } from '../oci/oci.ts';
+import { decideTag } from '../trust/trust.ts';
+import { ownerOf } from './catalogue.ts';
+import { vouchingFor } from './lies.ts';
+import { claimsAbout } from './resolve.ts';
+import type { Rooms } from './rooms.ts';
+
+export interface Step {
+  readonly step: 'registry' | 'policy' | 'tag' | 'store' | 'spool' | 'holders' | 'vouchers' | 'outcome';
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+type WhyRooms = Pick<Rooms, 'world' | 'policy' | 'peers' | 'stated' | 'store' | 'spool' | 'evidence' | 'hashes' | 'catalogue'>;
+
+/** The steps up to the first that ends the pull; the last one is the outcome. */
+export async function why(rooms: WhyRooms, asked: Reference): Promise<readonly Step[]> {
+  const steps: Step[] = [];
+  const add = (step: Step['step'], ok: boolean, detail: string): boolean => {
+    steps.push({ step, ok, detail });
+    return ok;
+  };
+  const end = (ok: boolean, detail: string): readonly Step[] => {
+    add('outcome', ok, detail);
+    return steps;
+  };
+  const registry = rooms.policy().registry(asked.registry);
+  if (!add('registry', registry !== undefined, registry ? `${registry} is mirrored` : `${asked.registry} is not mirrored`))
+    return end(false, 'not here (404 NOT_MIRRORED): the client goes on to the registry');
+  const reference = { ...asked, registry: registry! };
+  const pull = rooms.policy().pull(reference.registry, reference.repository);
+  if (!add('policy', pull.allowed, pull.rule)) return end(false, 'refused (403 DENIED)');
+  const digest = reference.digest ?? (await digestOfTag(rooms, reference as TagReference, add));
+  if (!digest) return end(false, 'not here (404): the tag is not decided, the client goes on to the registry');
+  if (await whereHere(rooms, reference, digest, add)) return end(true, `answered from this node's disk, as ${digest}`);
+  return whoHasIt(rooms, digest, add) ? end(true, `fetched from a peer, as ${digest}`) : end(false, 'not here (404): no reachable node holds it');
+}
+
+type Add = (step: Step['step'], ok: boolean, detail: string) => boolean;
+
+async function digestOfTag(rooms: WhyRooms, reference: TagReference, add: Add): Promise<Digest | undefined> {
+  const rule = rooms.policy().tag(reference);
+  if (rule.by === 'pin') {
+    add('tag', true, `pinned to ${rule.digest}`);
+    return rule.digest;
+  }
+  if (rule.by === 'nobody') {
+    add('tag', false, `${formatReference(reference)} has no pin, and policy lets nothing else decide it`);
+    return undefined;
+  }
+  const claims = claimsAbout(rooms, reference);
+  // Existence is asked of holdings here; a pull fetches and proves the manifest.
+  const held = (digest: Digest): Promise<boolean> => Promise.resolve(rooms.peers.holders(digest).length > 0);
+  const digest = await decideTag(claims, rule.min, rule.keepMs, rooms.world.now(), held);
+  const said = claims.map(({ peer, digest: stated, observedAt }) => `${peer} saw ${stated} at ${new Date(observedAt).toISOString()}`);
+  add('tag', digest !== undefined, `${rule.min} distinct nodes must state it; ${said.length ? said.join('; ') : 'nobody states it'}`);
+  return digest;
+}
+
+async function whereHere(rooms: WhyRooms, reference: Reference, digest: Digest, add: Add): Promise<boolean> {
+  const reached = rooms.catalogue.describe(ownerOf(reference), digest) !== undefined;
+  for (const room of ['store', 'spool'] as const) {
+    try {
+      const content = reached ? await rooms[room].open(digest) : undefined;
+      await content?.close();
+      if (add(room, content !== undefined, content ? `${content.size} bytes` : `not in the ${room} under this name`)) return true;
+    } catch (error) {
+      add(room, false, asMirrorError(error, 'STORE_UNAVAILABLE', room).message);
+    }
+  }
+  return false;
+}
+
+function whoHasIt(rooms: WhyRooms, digest: Digest, add: Add): boolean {
+  const holders = rooms.peers.holders(digest);
+  const names = holders.map(({ node }) => node.name).join(', ');
+  if (!add('holders', holders.length > 0, holders.length ? `${names} say that they hold it` : 'no node says that it holds it'))
+    return false;
+  const { root, conflict } = vouchingFor(rooms, digest);
+  const detail = root
+    ? `enough nodes vouch for proof ${root}: handed on chunk by chunk`
+    : `${conflict ? 'signed proofs differ' : 'too few nodes vouch for one proof'}: handed on when the whole is proved`;
+  add('vouchers', root !== undefined, detail);
+  return true;
+}
