@@ -2,6 +2,7 @@
  * Who else has it, how do bytes cross? The port. Statements are signed, spread and looked up here; bytes cross on lanes.
  * Refuses to know who is trusted: it is given `members`, and functions that judge what is given away. Spec: PROTOCOL.md.
  */
+import type { Code } from '../errors.ts';
 import type { Digest, Node, PeerId, TagReference } from '../oci/oci.ts';
 import type { Proof, Root } from '../proof/proof.ts';
 
@@ -85,3 +86,45 @@ export interface Peers {
   /** Every node known, connected or not. */
   status(): readonly PeerStatus[];
 }
+
+/** What this room needs of the node's own identity. */
+export interface OwnKey {
+  readonly peer: PeerId;
+  /** Counts the starts of this node; one more at every start. */
+  readonly start: number;
+  /** Signs with the node key (Ed25519). */
+  sign(bytes: Uint8Array): Uint8Array;
+  /** The newest own credential, at most 4 KiB. */
+  credential(): string;
+}
+
+/** What this room needs of the judge of members; everything that it throws is a MirrorError. */
+export interface Membership {
+  readonly roster: { readonly seq: number; readonly jwt: string };
+  /** @throws CREDENTIAL_*, ROSTER_EXPIRED */
+  admit(credential: string, peer: PeerId): Promise<Node>;
+  node(peer: PeerId): Node | undefined;
+  nodes(): readonly Node[];
+  credentials(): ReadonlyMap<PeerId, string>;
+  offerRoster(jwt: string): Promise<boolean>;
+  offerCredential(jwt: string): Promise<boolean>;
+  onChange(listener: (revoked: readonly PeerId[]) => void): void;
+}
+
+/** True when `signature` over `bytes` is by the key that `peer` carries. */
+export type Verify = (peer: PeerId, bytes: Uint8Array, signature: Uint8Array) => boolean;
+
+/** What the control plane records; the answer is awaited before the effect. */
+export type ControlEvent =
+  | { readonly event: 'peer.admitted'; readonly peer: PeerId; readonly node: string; readonly address: string }
+  | { readonly event: 'peer.refused'; readonly peer?: PeerId; readonly address: string; readonly code: Code }
+  | { readonly event: 'peer.revoked'; readonly peer: PeerId }
+  | { readonly event: 'roster.refused'; readonly source: string; readonly code: Code }
+  | { readonly event: 'statement.signed'; readonly kind: string; readonly seq: number }
+  | { readonly event: 'statement.refused'; readonly peer: PeerId; readonly kind: string; readonly code: Code };
+
+/** Writes an event. @throws AUDIT_UNAVAILABLE */
+export type RecordEvent = (event: ControlEvent) => Promise<void>;
+
+/** Says something to the operator; nothing depends on it. */
+export type Log = (level: 'debug' | 'info' | 'warn', message: string, fields?: Readonly<Record<string, unknown>>) => void;
