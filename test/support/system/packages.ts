@@ -106,7 +106,8 @@ async function aptMirror(): Promise<string> {
 
 /** Downloads containerd of `suite` with an apt of its own, whose lists and sources are in `folder`, and unpacks it. */
 async function unpackFrom(suite: string, mirror: string, folder: string): Promise<string> {
-  for (const part of ['sources', 'lists/partial', 'cache/archives/partial']) await mkdir(join(folder, part), { recursive: true });
+  for (const part of ['sources', 'lists/partial', 'cache/archives/partial'])
+    await mkdir(join(folder, part), { recursive: true });
   await writeFile(
     join(folder, 'sources', 'newer.sources'),
     `Types: deb\nURIs: ${mirror}\nSuites: ${suite}\nComponents: main\nSigned-By: ${KEYRING}\n`,
@@ -193,7 +194,10 @@ async function prepared(): Promise<Ready> {
     const versions = `containerd ${containerd['1.6'].version} and ${containerd['2.x'].version}, ${runc}, ${skopeo}, docker-registry ${registry}`;
     return { ok: true, containerd, versions };
   } catch (error) {
-    return { ok: false, why: `the packages are not to be had: ${error instanceof Error ? error.message : String(error)}` };
+    return {
+      ok: false,
+      why: `the packages are not to be had: ${error instanceof Error ? error.message : String(error)}`,
+    };
   }
 }
 

@@ -118,17 +118,17 @@ export async function until<T>(
   more: () => string = () => '',
 ): Promise<T> {
   const end = performance.now() + ms;
-  let last: unknown;
+  let last: Error | undefined;
   for (;;) {
     try {
       const answer = await look();
       if (answer !== undefined && answer !== false) return answer;
       last = undefined;
     } catch (error) {
-      last = error;
+      last = error instanceof Error ? error : new Error(String(error));
     }
     if (performance.now() > end)
-      throw new Error(`not within ${ms} ms: ${what}${last ? `: ${String(last)}` : ''}\n${more()}`, { cause: last });
+      throw new Error(`not within ${ms} ms: ${what}${last ? `: ${last.message}` : ''}\n${more()}`, { cause: last });
     await new Promise(resolve => setTimeout(resolve, POLL_MS));
   }
 }
