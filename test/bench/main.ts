@@ -8,7 +8,9 @@ import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { realWorld } from '../../src/world.ts';
+import { idleBench } from './bench-idle.ts';
 import { localBench } from './bench-local.ts';
+import { shareBench } from './bench-share.ts';
 import { transferBench } from './bench-transfer.ts';
 import { yardsticksBench } from './bench-yardsticks.ts';
 import type { Bench, Ground } from './ground.ts';
@@ -17,7 +19,7 @@ import { LeftOut, programPath } from './packages.ts';
 import { createProcesses, type Processes } from './processes.ts';
 import { type Outcome, table } from './report.ts';
 
-const BENCHES: readonly Bench[] = [yardsticksBench, transferBench, localBench];
+const BENCHES: readonly Bench[] = [yardsticksBench, transferBench, localBench, idleBench, shareBench];
 const DEFAULT_ROUNDS = 5;
 const DEFAULT_LAYER_MIB = 1024;
 const MOST_ROUNDS = 100;

@@ -10,6 +10,8 @@ import type { Processes } from './processes.ts';
 /** What invoke-rc.d asks before it starts a service; exit 101 forbids it. */
 const POLICY_FILE = '/usr/sbin/policy-rc.d';
 const FORBID = '#!/bin/sh\nexit 101\n';
+/** Seconds to wait while another apt holds its lock. */
+const LOCK_TIMEOUT_S = 120;
 /** Where programs of the system stand that a plain user's PATH leaves out. */
 const SYSTEM_FOLDERS = ['/usr/sbin', '/sbin'];
 
@@ -29,8 +31,11 @@ async function install(processes: Processes, packages: readonly string[]): Promi
   );
   try {
     const env = { DEBIAN_FRONTEND: 'noninteractive' };
-    await processes.run('apt-get', ['update', '-qq'], { env });
-    await processes.run('apt-get', ['install', '-qq', '-y', '--no-install-recommends', ...packages], { env });
+    const apt = ['-qq', '-o', `DPkg::Lock::Timeout=${LOCK_TIMEOUT_S}`];
+    await processes.run('apt-get', [...apt, 'update'], { env });
+    await processes.run('apt-get', [...apt, 'install', '-y', '--no-install-recommends', '--no-remove', ...packages], {
+      env,
+    });
   } finally {
     if (mine) await unlink(POLICY_FILE);
   }

@@ -14,6 +14,8 @@ export interface Contender {
   /** Outside the timed part. */
   prepare?(): Promise<void>;
   run(): Promise<void>;
+  /** Outside the timed part, after a run that went well: throws where what it did is wrong. */
+  check?(): Promise<void>;
   /** Outside the timed part; runs also after a failure. */
   clean?(): Promise<void>;
   /** Heads of the families of processes that work for it, by the name to report; asked after `prepare`. */
@@ -44,29 +46,33 @@ const ownCpu = (): number => {
   return (user + system) / 1e6;
 };
 
+async function timed(contender: Contender): Promise<Sample> {
+  const families = Object.entries(contender.processes?.() ?? {}).map(([name, head]) => [name, familyOf(head)] as const);
+  for (const [, pids] of families) resetPeak(pids);
+  const before = families.map(([, pids]) => cpuOf(pids));
+  const [machine, children, own] = [machineCpu(), endedChildrenCpu(), ownCpu()];
+  const started = realWorld.monotonic();
+  await contender.run();
+  const seconds = (realWorld.monotonic() - started) / 1e3;
+  const client = endedChildrenCpu() - children;
+  const cpu: Record<string, number> = {};
+  const peak: Record<string, number> = {};
+  let ours = client + ownCpu() - own;
+  for (const [at, [name, pids]] of families.entries()) {
+    cpu[name] = cpuOf(pids) - before[at]!;
+    peak[name] = peakOf(pids);
+    ours += cpu[name];
+  }
+  cpu['client'] = client;
+  return { seconds, cpu, peak, foreign: Math.max(0, (machineCpu() - machine - ours) / seconds) };
+}
+
 async function once(contender: Contender): Promise<Sample> {
   try {
     await contender.prepare?.();
-    const families = Object.entries(contender.processes?.() ?? {}).map(
-      ([name, head]) => [name, familyOf(head)] as const,
-    );
-    for (const [, pids] of families) resetPeak(pids);
-    const before = families.map(([, pids]) => cpuOf(pids));
-    const [machine, children, own] = [machineCpu(), endedChildrenCpu(), ownCpu()];
-    const started = realWorld.monotonic();
-    await contender.run();
-    const seconds = (realWorld.monotonic() - started) / 1e3;
-    const client = endedChildrenCpu() - children;
-    const cpu: Record<string, number> = {};
-    const peak: Record<string, number> = {};
-    let ours = client + ownCpu() - own;
-    for (const [at, [name, pids]] of families.entries()) {
-      cpu[name] = cpuOf(pids) - before[at]!;
-      peak[name] = peakOf(pids);
-      ours += cpu[name];
-    }
-    cpu['client'] = client;
-    return { seconds, cpu, peak, foreign: Math.max(0, (machineCpu() - machine - ours) / seconds) };
+    const sample = await timed(contender);
+    await contender.check?.();
+    return sample;
   } finally {
     await contender.clean?.();
   }
