@@ -4,6 +4,9 @@
  */
 import type { Node, PeerId } from '../oci/oci.ts';
 
+/** How far two clocks may be apart, in milliseconds; nothing expires sooner, and what is dated further ahead is refused. */
+export const SKEW_MS = 60_000;
+
 /** The audience and issuer of everything that this cluster signs. */
 export interface Cluster {
   /** 32 lower-case hex digits. */
@@ -19,7 +22,7 @@ export interface Self {
   readonly name: string;
   /** The 32-byte Ed25519 seed of the node key; secret, for the wire alone. */
   readonly seed: Uint8Array;
-  /** Counts the starts of this node; from a file in stateDir, one more at every start. */
+  /** Counts the starts of this node; from a file in stateDir, one more at every start. Never below an earlier one. */
   readonly start: number;
   /** Signs with the node key (Ed25519). */
   sign(bytes: Uint8Array): Uint8Array;
@@ -34,16 +37,21 @@ export interface Members {
   /**
    * Who `peer` is, by the credential it shows. Also remembers the newest credential of each peer.
    * @throws CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, CREDENTIAL_FOREIGN (another cluster), CREDENTIAL_STOLEN (another's),
-   * CREDENTIAL_REVOKED, ROSTER_EXPIRED (nobody new under an expired roster)
+   * CREDENTIAL_REVOKED (also where the node name has a newer key), ROSTER_EXPIRED (nobody new under an expired roster),
+   * LIMIT_EXCEEDED (4,096 members are known)
    */
   admit(credential: string, peer: PeerId): Promise<Node>;
   /** The node behind `peer`, if its credential is known and holds right now. */
   node(peer: PeerId): Node | undefined;
-  /** All nodes whose credential is known and holds right now. */
+  /** All nodes whose credential is known and holds right now, this one included. */
   nodes(): readonly Node[];
-  /** The newest credential of each known peer. */
+  /** The newest credential of each known peer, this node's own included. */
   credentials(): ReadonlyMap<PeerId, string>;
-  /** Takes a roster from anybody. True when it is newer and now in force. @throws ROSTER_INVALID, ROSTER_ROLLBACK, ROSTER_EXPIRED */
+  /**
+   * Takes a roster from anybody. True when it is newer and now in force, false when it is the one in force. A newer one
+   * that has expired is taken too: what it revokes stays revoked, and the cluster freezes. @throws ROSTER_INVALID,
+   * ROSTER_ROLLBACK, FILE_UNREADABLE (in force, but not on disk)
+   */
   offerRoster(jwt: string): Promise<boolean>;
   /** Takes a credential from anybody, by `sub`. True when it is newer than the one known. @throws as `admit` */
   offerCredential(jwt: string): Promise<boolean>;
