@@ -8,6 +8,7 @@ export { Fetches } from './fetches.ts';
 export { manifestOf } from './manifests.ts';
 export { type Pull, Pulls } from './pulls.ts';
 export { type Answer, pull } from './pull.ts';
+export { type PullProgress, pullImage } from './pull-image.ts';
 export { type Log, type Rooms } from './rooms.ts';
 export { serving } from './serve.ts';
 export { Sharing } from './share.ts';

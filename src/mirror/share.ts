@@ -54,16 +54,21 @@ export class Sharing {
     this.changed();
   }
 
-  /** Runs until the daemon's life ends; calls `first` after the first look at the store. */
-  async run(first: () => void): Promise<void> {
+  /** How much is told now: contents, and bytes. */
+  told(): { contents: number; bytes: number } {
+    const sizes = [...this.#hashed.values()].map(({ holding }) => holding.size);
+    return { contents: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+  }
+
+  /** Runs until the daemon's life ends; calls `looked` after each look at the store. */
+  async run(looked: () => void): Promise<void> {
     const { world, store, life, log } = this.#rooms;
     void store.watch(() => this.changed(), life);
     while (!life.aborted) {
       this.#stale = false;
       this.#dirty = Promise.withResolvers<void>();
       try {
-        await this.refresh();
-        first();
+        await this.refresh(looked);
       } catch (error) {
         const { code, message } = asMirrorError(error, 'STORE_UNAVAILABLE', 'looking at the store');
         log.warn({ code }, message);
@@ -77,13 +82,14 @@ export class Sharing {
     }
   }
 
-  /** One look at the store, from images to statements. @throws STORE_UNAVAILABLE, AUDIT_UNAVAILABLE */
-  async refresh(): Promise<void> {
+  /** One look at the store, from images to statements; calls `looked` before the hashing. @throws STORE_UNAVAILABLE, AUDIT_UNAVAILABLE */
+  async refresh(looked: () => void): Promise<void> {
     const { store, catalogue, policy } = this.#rooms;
     const images = await store.images();
     const closures = [];
     for (const image of images) closures.push(await this.#closure(image));
     catalogue.hold(closures);
+    looked();
     const shared = closures.flatMap(closure => {
       const { allowed, rule } = policy().share(closure.reference);
       return allowed ? [{ ...closure, rule }] : [];

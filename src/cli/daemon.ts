@@ -1,0 +1,118 @@
+/**
+ * The daemon: joins the rooms and opens the doors. What one room needs of another is joined here as a function, and
+ * nowhere else. Promises: ready only when it can answer; everything ends with the life that it was given.
+ */
+import type { FastifyInstance } from 'fastify';
+import { asMirrorError, MirrorError } from '../errors.ts';
+import { registryServer } from '../http/registry.ts';
+import { verifyPeer } from '../identity/key.ts';
+import { Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags } from '../mirror/mirror.ts';
+import type { Giver } from '../peers/peers.ts';
+import { createPeers, type OpenPeers } from '../peers/peers-node.ts';
+import { splitAddress } from './config.ts';
+import { openControls } from './controls.ts';
+import type { Ground } from './ground.ts';
+import { watchIncoming } from './incoming.ts';
+import type { Facts } from './node-status.ts';
+import { VERSION } from './version.ts';
+
+export { type Ground, LAYOUT_DIR, layGround } from './ground.ts';
+
+export interface RunningNode {
+  readonly rooms: Rooms;
+  /** Settles when all doors are closed. */
+  readonly stopped: Promise<void>;
+}
+
+/** Starts a node on its ground. @throws PORT_TAKEN, AUDIT_UNAVAILABLE */
+export async function startNode(ground: Ground): Promise<RunningNode> {
+  const { config, self, audit, log, life } = ground;
+  await audit.record({ event: 'node.started', peer: self.peer, node: self.name, version: VERSION(), start: self.start });
+  await audit.record({ event: 'policy.loaded', file: config.policyFile });
+  let reason: string | undefined = 'the store was not reached yet';
+  const { rooms, peers, sharing } = await joinRooms(ground);
+  const facts: Facts = {
+    ...{ rooms, config, node: self.name, peer: self.peer, cluster: self.cluster.id },
+    roster: () => ground.members.roster,
+    credentialExpiresAt: () => self.node().expiresAt,
+    holdings: () => sharing.told(),
+    notReady: () => reason,
+  };
+  const control = await openControls(ground, rooms, facts, () => sharing.changed());
+  const mirror = await openMirror(ground, rooms, () => reason);
+  void ground.policy.watch(ground, () => sharing.changed());
+  void watchIncoming(ground).catch((error: unknown) => log.warn({ code: 'FILE_UNREADABLE' }, String(error)));
+  const shared = sharing.run(() => {
+    if (reason) log.info({ mirror: config.mirror.listen, peer: self.peer }, 'ready');
+    reason = undefined;
+  });
+  const stopped = (async () => {
+    await new Promise<void>(resolve => (life.aborted ? resolve() : life.addEventListener('abort', () => resolve(), { once: true })));
+    log.info('stopping');
+    await Promise.all([mirror.close(), control.close(), shared]);
+    await peers.close();
+    await audit.record({ event: 'node.stopped', reason: String(life.reason) });
+  })();
+  return { rooms, stopped };
+}
+
+async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPeers; sharing: Sharing }> {
+  const { config, world, self, members, audit, store, spool, hashes, evidence, origins, policy, log, life } = ground;
+  const catalogue = new Catalogue();
+  const fetches = new Fetches();
+  const stories = {
+    ...{ world, store, spool, hashes, evidence, origins, audit, catalogue, fetches, log, life },
+    policy: () => policy.now(),
+    pulls: new Pulls(),
+    stated: await StatedTags.open(ground.keep('stated-tags.json'), self.peer),
+  };
+  let withdraw: Parameters<typeof serving>[1] = () => undefined;
+  const giver = counted(serving(stories, digest => withdraw(digest)));
+  ground.traffic.busy = () => fetches.list().length > 0 || giver.underWay() > 0;
+  const peers = await createPeers({
+    ...{ world, self, members, giver, signal: life },
+    verify: verifyPeer,
+    record: event => audit.record(event),
+    log: (level, message, fields) => log[level](fields ?? {}, message),
+    keeps: { nodes: ground.keep('nodes.json'), tags: ground.keep('tags.json') },
+    config: config.peers,
+  });
+  const rooms: Rooms = { ...stories, peers };
+  const sharing = new Sharing(rooms);
+  withdraw = digest => sharing.withdraw(digest);
+  return { rooms, peers, sharing };
+}
+
+/** A giver that knows how many gifts are on their way. */
+function counted(giver: Giver): Giver & { underWay(): number } {
+  let now = 0;
+  return {
+    ...giver,
+    underWay: () => now,
+    async give(node, digest, offset, length) {
+      const gift = await giver.give(node, digest, offset, length);
+      now += 1;
+      return {
+        read: (into, position) => gift.read(into, position),
+        done(bytes) {
+          now -= 1;
+          return gift.done(bytes);
+        },
+      };
+    },
+  };
+}
+
+async function openMirror({ config }: Ground, rooms: Rooms, notReady: () => string | undefined): Promise<FastifyInstance> {
+  const { host, port } = splitAddress(config.mirror.listen);
+  const hosts = new Set([config.mirror.listen, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
+  // Whoever reaches a loopback port may pull; a client token is what this seam is for.
+  const server = registryServer(rooms, { hosts, authorize: () => Promise.resolve(), notReady });
+  try {
+    await server.listen({ host, port });
+  } catch (error) {
+    const { message } = asMirrorError(error, 'PORT_TAKEN', config.mirror.listen);
+    throw new MirrorError('PORT_TAKEN', `the mirror cannot listen on ${config.mirror.listen}: ${message}`, { cause: error });
+  }
+  return server;
+}

@@ -1,0 +1,136 @@
+/**
+ * What a node stands on before it speaks to anybody: its state folder, its identity, its records, its stores. Each state
+ * file has one owner, named here. Refuses to know stories and networks.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Audit } from '../audit/audit.ts';
+import { openAudit } from '../audit/journal.ts';
+import { asMirrorError, MirrorError } from '../errors.ts';
+import { openMembers, type OpenMembers } from '../identity/members.ts';
+import { type OpenSelf, openSelf } from '../identity/self.ts';
+import { loadPolicy } from '../policy/parse.ts';
+import type { Policy } from '../policy/policy.ts';
+import { createContainerdStore } from '../store/containerd.ts';
+import { type Disk, journalAt, keepAt, readSecret, realDisk } from '../store/disk.ts';
+import { openHashes } from '../store/hashes.ts';
+import { openLayout } from '../store/layout.ts';
+import { openSpool } from '../store/spool.ts';
+import type { Hashes, Spool, Store } from '../store/store.ts';
+import { openEvidence } from '../trust/evidence.ts';
+import { openOrigins } from '../trust/origin.ts';
+import type { EvidenceBook, OriginBook } from '../trust/trust.ts';
+import type { Keep, World } from '../world.ts';
+import type { Config } from './config.ts';
+
+/** The folder of the embedded store in a state folder. */
+export const LAYOUT_DIR = 'layout';
+/** How often the policy file is looked at. */
+const POLICY_POLL_MS = 2_000;
+
+export interface Ground {
+  readonly config: Config;
+  readonly world: World;
+  readonly log: Logger;
+  readonly life: AbortSignal;
+  readonly disk: Disk;
+  readonly self: OpenSelf;
+  readonly members: OpenMembers;
+  readonly audit: Audit;
+  readonly store: Store;
+  readonly spool: Spool;
+  readonly hashes: Hashes;
+  readonly evidence: EvidenceBook;
+  readonly origins: OriginBook;
+  readonly policy: PolicyFile;
+  /** Set while bytes move for others, so that hashing makes way. */
+  readonly traffic: { busy: () => boolean };
+  /** A state file of this node. */
+  keep(name: string): Keep;
+}
+
+/** Opens everything that a node keeps. @throws TOKEN_INVALID, POLICY_INVALID, STATE_*, FILE_UNREADABLE, SECRET_EXPOSED */
+export async function layGround(config: Config, world: World, log: Logger, life: AbortSignal): Promise<Ground> {
+  const disk = realDisk;
+  const at = (name: string): string => join(config.stateDir, name);
+  await disk.mkdir(config.stateDir);
+  const keep = (name: string): Keep => keepAt(disk, at(name));
+  const token = Buffer.from(await readSecret(disk, config.tokenFile)).toString().trim();
+  const self = await openSelf({ token, start: keep('start.json'), world });
+  if (self.name !== config.node)
+    throw new MirrorError('CONFIG_INVALID', `${config.tokenFile} is the token of ${self.name}, but this node is ${config.node}`);
+  const policy = await PolicyFile.open(config.policyFile);
+  const audit = await openAudit({ journal: journalAt(disk, at('audit.jsonl')), world, policyHash: () => policy.now().hash, node: self.name });
+  const members = await openMembers({
+    self,
+    rosterKeep: keep('roster.jwt'),
+    credentialsKeep: keep('credentials.json'),
+    world,
+    signal: life,
+  });
+  const traffic = { busy: () => false };
+  return {
+    ...{ config, world, log, life, disk, self, members, audit, policy, traffic, keep },
+    store:
+      config.store.kind === 'layout'
+        ? await openLayout(disk, at(LAYOUT_DIR), world)
+        : createContainerdStore({ ...config.store, world, log }),
+    spool: await openSpool(disk, at('spool'), config.spool.maxBytes, world),
+    hashes: await openHashes(disk, at('proofs'), world, { busy: () => traffic.busy() }),
+    evidence: await openEvidence({ keep: keep('evidence.json'), world }),
+    origins: await openOrigins({ keep: keep('origins.json'), world }),
+  };
+}
+
+/** The policy in force: the last good one of its file. */
+export class PolicyFile {
+  readonly #file: string;
+  #text: string;
+  #policy: Policy;
+
+  private constructor(file: string, text: string) {
+    this.#file = file;
+    this.#text = text;
+    this.#policy = loadPolicy(text, file);
+  }
+
+  /** @throws FILE_UNREADABLE, POLICY_INVALID, YAML_INVALID */
+  static async open(file: string): Promise<PolicyFile> {
+    return new PolicyFile(file, await read(file));
+  }
+
+  now(): Policy {
+    return this.#policy;
+  }
+
+  /** Looks at the file now and then; a bad one is recorded and leaves the last good one in force. */
+  async watch({ audit, log, world, life }: Pick<Ground, 'audit' | 'log' | 'world' | 'life'>, changed: () => void): Promise<void> {
+    for (;;) {
+      await world.sleep(POLICY_POLL_MS, life);
+      if (life.aborted) return;
+      try {
+        const text = await read(this.#file);
+        if (text === this.#text) continue;
+        this.#text = text;
+        const policy = loadPolicy(text, this.#file);
+        await audit.record({ event: 'policy.loaded', file: this.#file });
+        this.#policy = policy;
+        log.info({ file: this.#file }, 'a new policy is in force');
+        changed();
+      } catch (error) {
+        const { code, message } = asMirrorError(error, 'POLICY_INVALID', this.#file);
+        log.warn({ file: this.#file, code }, `${message}; the last good policy stays in force`);
+        if (code !== 'AUDIT_UNAVAILABLE') await audit.record({ event: 'policy.refused', file: this.#file, code }).catch(() => undefined);
+      }
+    }
+  }
+}
+
+async function read(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new MirrorError('FILE_UNREADABLE', `cannot read the policy ${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
