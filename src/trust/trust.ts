@@ -47,14 +47,14 @@ export interface Evidence {
   /** This node's own root, where it hashed the whole; undefined where the proof contradicted itself. */
   readonly own?: Root;
   readonly foundAt: number;
-  /** The signed statement, base64, as it came. */
+  /** The signed statement, base64, as it came; empty where newer evidence needed the room. */
   readonly statement: string;
 }
 
 /** Evidence on disk. */
 export interface EvidenceBook {
   list(): readonly Evidence[];
-  /** Keeps it; one per (peer, digest, claimed). */
+  /** Keeps it; one per (peer, digest, claimed), and of one peer's no more than refute it. @throws FILE_UNREADABLE */
   add(evidence: Omit<Evidence, 'id'>): Promise<Evidence>;
   /** True while the peer's roots neither vouch nor conflict here. */
   refuted(peer: PeerId, credentialIssuedAt: number): boolean;
@@ -71,7 +71,10 @@ export interface OriginBook {
   decide(image: { reference: TagReference; digest: Digest; createdAt: number; fetched: boolean }): Promise<Origin>;
   /** The operator's word that this name is right. */
   adopt(reference: TagReference, digest: Digest): Promise<void>;
-  /** Forgets what was decided and stated of a name. True if there was anything. */
+  /**
+   * The operator's word that this node shall not state a name: what it is now becomes `unknown` until it is adopted, other
+   * content under that name is judged anew. True if any of it could be stated before.
+   */
   forget(reference: TagReference): Promise<boolean>;
 }
 
