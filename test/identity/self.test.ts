@@ -13,7 +13,7 @@ const n2 = cluster.node('n2');
 const open = (token: string, start = memoryKeep()) => openSelf({ token, start, world: realWorld });
 const changed = (change: object): string => formatToken({ ...parseToken(n1.token), ...change });
 
-test('the same token gives the same key, and its signatures are verified by its peer id', async () => {
+void test('the same token gives the same key, and its signatures are verified by its peer id', async () => {
   const self = await open(n1.token);
   assert.equal(self.peer, n1.peer);
   assert.equal(self.name, 'n1');
@@ -26,12 +26,12 @@ test('the same token gives the same key, and its signatures are verified by its 
   assert.equal(verifyPeer(self.peer, message, signature.subarray(1)), false);
 });
 
-test('two tokens of one node name have two keys', async () => {
+void test('two tokens of one node name have two keys', async () => {
   const again = await cluster.add('n1');
   assert.notEqual(again.peer, n1.peer);
 });
 
-test('every start has a higher number, also after the state was lost', async () => {
+void test('every start has a higher number, also after the state was lost', async () => {
   const start = memoryKeep();
   const first = await open(n1.token, start);
   const second = await open(n1.token, start);
@@ -40,14 +40,14 @@ test('every start has a higher number, also after the state was lost', async () 
   assert.ok(lost.start >= first.start);
 });
 
-test('a damaged or newer count of starts is an error, never a lower number', async () => {
+void test('a damaged or newer count of starts is an error, never a lower number', async () => {
   for (const text of ['', '{"version":1,"st', '{}', '{"version":1,"start":-1}', '[1]'])
     await assert.rejects(open(n1.token, memoryKeep(Buffer.from(text))), { code: 'STATE_INVALID' });
   const newer = memoryKeep(Buffer.from('{"version":2,"start":5}'));
   await assert.rejects(open(n1.token, newer), { code: 'STATE_NEWER' });
 });
 
-test('a token whose parts do not belong together is refused', async () => {
+void test('a token whose parts do not belong together is refused', async () => {
   const other = await makeCluster({ nodes: ['n1'] });
   const parts = parseToken(other.node('n1').token);
   for (const change of [

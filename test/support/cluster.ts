@@ -47,7 +47,7 @@ export interface ClusterNode {
   readonly credential: string;
   readonly self: OpenSelf;
   /** A fresh `Members` as this node has them at its first start; it knows only itself. */
-  members(keeps?: { roster?: Keep; credentials?: Keep }, signal?: AbortSignal): Promise<OpenMembers>;
+  readonly members: (keeps?: { roster?: Keep; credentials?: Keep }, signal?: AbortSignal) => Promise<OpenMembers>;
 }
 
 export interface RosterDraft {
@@ -66,15 +66,15 @@ export interface TestCluster {
   readonly roster: string;
   readonly nodes: readonly ClusterNode[];
   /** The node of that name. */
-  node(name: string): ClusterNode;
+  readonly node: (name: string) => ClusterNode;
   /** Another node of this cluster, by a token of its own; the same name again gives another key. */
-  add(draft: NodeDraft | string): Promise<ClusterNode>;
+  readonly add: (draft: NodeDraft | string) => Promise<ClusterNode>;
   /** A node whose credential ended a day ago. */
-  expired(name: string): Promise<ClusterNode>;
+  readonly expired: (name: string) => Promise<ClusterNode>;
   /** A node of another cluster that took this one's id, so only its signature tells. */
-  forged(name: string): Promise<ClusterNode>;
+  readonly forged: (name: string) => Promise<ClusterNode>;
   /** Signs a roster. */
-  signRoster(draft: RosterDraft): Promise<string>;
+  readonly signRoster: (draft: RosterDraft) => Promise<string>;
 }
 
 export interface ClusterDraft {
