@@ -25,5 +25,8 @@ export interface Command {
   /** Options in the form of node:util parseArgs; `--json` and `--help` are taken before. */
   readonly options: Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly multiple?: boolean }>>;
   /** @throws MirrorError; its kind is the exit code (USAGE where arguments are wrong) */
-  run(args: { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] }, io: Io): Promise<void>;
+  run(
+    args: { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] },
+    io: Io,
+  ): Promise<void>;
 }

@@ -12,7 +12,9 @@ export interface Config {
   readonly stateDir: string;
   readonly tokenFile: string;
   readonly policyFile: string;
-  readonly store: { readonly kind: 'layout' } | { readonly kind: 'containerd'; readonly socket: string; readonly namespaces: string[] };
+  readonly store:
+    | { readonly kind: 'layout' }
+    | { readonly kind: 'containerd'; readonly socket: string; readonly namespaces: string[] };
   /** `host:port` each. */
   readonly mirror: { readonly listen: string };
   readonly peers: {
@@ -101,7 +103,8 @@ function peers(top: Fields): Config['peers'] {
   const lanePort = fields.integer('lanes', { min: 0, max: 65_535 }, 5002);
   const advertise = fields.strings('advertise', []);
   const bootstrap = fields.strings('bootstrap', []);
-  for (const entry of advertise) if (!ADDRESS.test(entry)) fields.fail('advertise', `must be a list of host:port, not ${entry}`);
+  for (const entry of advertise)
+    if (!ADDRESS.test(entry)) fields.fail('advertise', `must be a list of host:port, not ${entry}`);
   for (const entry of bootstrap)
     if (!BOOTSTRAP.test(entry)) fields.fail('bootstrap', `must be a list of host:port or dns:NAME:PORT, not ${entry}`);
   const peerCidrs = fields.strings('peerCidrs', []);
@@ -132,6 +135,8 @@ export async function loadConfig(file: string, read: (file: string) => Promise<s
     return parseConfig(await read(file), file);
   } catch (error) {
     if (error instanceof MirrorError) throw error;
-    throw new MirrorError('FILE_UNREADABLE', `cannot read the configuration ${file}: ${(error as Error).message}`, { cause: error });
+    throw new MirrorError('FILE_UNREADABLE', `cannot read the configuration ${file}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }

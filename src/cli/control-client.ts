@@ -37,7 +37,13 @@ interface Asked {
 export function ask<T>({ socket, path, body, line, signal }: Asked): Promise<T> {
   return new Promise((done, failed) => {
     const client = request(
-      { socketPath: socket, path, method: body ? 'POST' : 'GET', headers: body ? { 'content-type': 'application/json' } : {}, ...(signal ? { signal } : {}) },
+      {
+        socketPath: socket,
+        path,
+        method: body ? 'POST' : 'GET',
+        headers: body ? { 'content-type': 'application/json' } : {},
+        ...(signal ? { signal } : {}),
+      },
       response => {
         let rest = '';
         response.setEncoding('utf8');
@@ -46,7 +52,9 @@ export function ask<T>({ socket, path, body, line, signal }: Asked): Promise<T> 
           if (!line) return;
           const lines = rest.split('\n');
           rest = lines.pop() ?? '';
-          for (const one of lines) if (one.startsWith('{"result"') || one.startsWith('{"error"')) rest = one; else line(JSON.parse(one));
+          for (const one of lines)
+            if (one.startsWith('{"result"') || one.startsWith('{"error"')) rest = one;
+            else line(JSON.parse(one));
         });
         response.on('error', failed);
         response.on('end', () => {

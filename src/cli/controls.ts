@@ -14,7 +14,12 @@ import { VERSION } from './version.ts';
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
 
 /** Opens the control socket; `changed` makes the node look at its store again. */
-export function openControls(ground: Ground, rooms: Rooms, facts: Facts, changed: () => void): Promise<FastifyInstance> {
+export function openControls(
+  ground: Ground,
+  rooms: Rooms,
+  facts: Facts,
+  changed: () => void,
+): Promise<FastifyInstance> {
   const { audit, evidence, origins, config } = ground;
   const named = (peer: PeerId): object => {
     const node = ground.members.node(peer);
@@ -28,7 +33,8 @@ export function openControls(ground: Ground, rooms: Rooms, facts: Facts, changed
       async adopt(reference) {
         const name = formatReference(reference);
         const image = (await rooms.store.images()).find(one => formatReference(one.reference) === name);
-        if (!image) throw new MirrorError('CONTENT_ABSENT', `this node holds no image ${name}: pull or import it first`);
+        if (!image)
+          throw new MirrorError('CONTENT_ABSENT', `this node holds no image ${name}: pull or import it first`);
         await audit.record({ event: 'tag.adopted', reference: name, digest: image.target.digest });
         await origins.adopt(reference, image.target.digest);
         changed();

@@ -27,7 +27,13 @@ export interface RunningNode {
 /** Starts a node on its ground. @throws PORT_TAKEN, AUDIT_UNAVAILABLE */
 export async function startNode(ground: Ground): Promise<RunningNode> {
   const { config, self, audit, log, life } = ground;
-  await audit.record({ event: 'node.started', peer: self.peer, node: self.name, version: VERSION(), start: self.start });
+  await audit.record({
+    event: 'node.started',
+    peer: self.peer,
+    node: self.name,
+    version: VERSION(),
+    start: self.start,
+  });
   await audit.record({ event: 'policy.loaded', file: config.policyFile });
   let reason: string | undefined = 'the store was not reached yet';
   const { rooms, peers, sharing } = await joinRooms(ground);
@@ -47,7 +53,9 @@ export async function startNode(ground: Ground): Promise<RunningNode> {
     reason = undefined;
   });
   const stopped = (async () => {
-    await new Promise<void>(resolve => (life.aborted ? resolve() : life.addEventListener('abort', () => resolve(), { once: true })));
+    await new Promise<void>(resolve =>
+      life.aborted ? resolve() : life.addEventListener('abort', () => resolve(), { once: true }),
+    );
     log.info('stopping');
     await Promise.all([mirror.close(), control.close(), shared]);
     await peers.close();
@@ -103,7 +111,11 @@ function counted(giver: Giver): Giver & { underWay(): number } {
   };
 }
 
-async function openMirror({ config }: Ground, rooms: Rooms, notReady: () => string | undefined): Promise<FastifyInstance> {
+async function openMirror(
+  { config }: Ground,
+  rooms: Rooms,
+  notReady: () => string | undefined,
+): Promise<FastifyInstance> {
   const { host, port } = splitAddress(config.mirror.listen);
   const hosts = new Set([config.mirror.listen, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
   // Whoever reaches a loopback port may pull; a client token is what this seam is for.
@@ -112,7 +124,9 @@ async function openMirror({ config }: Ground, rooms: Rooms, notReady: () => stri
     await server.listen({ host, port });
   } catch (error) {
     const { message } = asMirrorError(error, 'PORT_TAKEN', config.mirror.listen);
-    throw new MirrorError('PORT_TAKEN', `the mirror cannot listen on ${config.mirror.listen}: ${message}`, { cause: error });
+    throw new MirrorError('PORT_TAKEN', `the mirror cannot listen on ${config.mirror.listen}: ${message}`, {
+      cause: error,
+    });
   }
   return server;
 }

@@ -16,8 +16,14 @@ export const debugBundle: Command = {
     try {
       await writeFile(values.out, text, { mode: 0o600, flag: 'wx' });
     } catch (error) {
-      throw new MirrorError('FILE_UNREADABLE', `cannot write ${values.out}: ${(error as Error).message}`, { cause: error });
+      throw new MirrorError('FILE_UNREADABLE', `cannot write ${values.out}: ${(error as Error).message}`, {
+        cause: error,
+      });
     }
-    io.out(io.json ? `${JSON.stringify({ out: values.out })}\n` : `written to ${values.out}; look it through before you send it\n`);
+    io.out(
+      io.json
+        ? `${JSON.stringify({ out: values.out })}\n`
+        : `written to ${values.out}; look it through before you send it\n`,
+    );
   },
 };

@@ -19,7 +19,8 @@ const list = async (values: Readonly<Record<string, unknown>>): Promise<readonly
 
 function one(positionals: readonly string[], name: string): string {
   const [id, ...more] = positionals;
-  if (!id || more.length) throw new MirrorError('USAGE', `pinnace evidence ${name} takes one id; see pinnace evidence list`);
+  if (!id || more.length)
+    throw new MirrorError('USAGE', `pinnace evidence ${name} takes one id; see pinnace evidence list`);
   return id;
 }
 
@@ -62,7 +63,11 @@ export const evidenceClear: Command = {
   options: NODE_OPTIONS,
   async run({ values, positionals }, io) {
     const id = one(positionals, 'clear');
-    const { cleared } = await ask<{ cleared: boolean }>({ socket: await socketOf(values), path: '/evidence/clear', body: { id } });
+    const { cleared } = await ask<{ cleared: boolean }>({
+      socket: await socketOf(values),
+      path: '/evidence/clear',
+      body: { id },
+    });
     if (!cleared) throw new MirrorError('CONTENT_ABSENT', `there is no evidence ${id}; see pinnace evidence list`);
     io.out(io.json ? `${JSON.stringify({ cleared })}\n` : `${id}: forgotten\n`);
   },

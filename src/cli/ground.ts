@@ -56,12 +56,22 @@ export async function layGround(config: Config, world: World, log: Logger, life:
   const at = (name: string): string => join(config.stateDir, name);
   await disk.mkdir(config.stateDir);
   const keep = (name: string): Keep => keepAt(disk, at(name));
-  const token = Buffer.from(await readSecret(disk, config.tokenFile)).toString().trim();
+  const token = Buffer.from(await readSecret(disk, config.tokenFile))
+    .toString()
+    .trim();
   const self = await openSelf({ token, start: keep('start.json'), world });
   if (self.name !== config.node)
-    throw new MirrorError('CONFIG_INVALID', `${config.tokenFile} is the token of ${self.name}, but this node is ${config.node}`);
+    throw new MirrorError(
+      'CONFIG_INVALID',
+      `${config.tokenFile} is the token of ${self.name}, but this node is ${config.node}`,
+    );
   const policy = await PolicyFile.open(config.policyFile);
-  const audit = await openAudit({ journal: journalAt(disk, at('audit.jsonl')), world, policyHash: () => policy.now().hash, node: self.name });
+  const audit = await openAudit({
+    journal: journalAt(disk, at('audit.jsonl')),
+    world,
+    policyHash: () => policy.now().hash,
+    node: self.name,
+  });
   const members = await openMembers({
     self,
     rosterKeep: keep('roster.jwt'),
@@ -105,7 +115,10 @@ export class PolicyFile {
   }
 
   /** Looks at the file now and then; a bad one is recorded and leaves the last good one in force. */
-  async watch({ audit, log, world, life }: Pick<Ground, 'audit' | 'log' | 'world' | 'life'>, changed: () => void): Promise<void> {
+  async watch(
+    { audit, log, world, life }: Pick<Ground, 'audit' | 'log' | 'world' | 'life'>,
+    changed: () => void,
+  ): Promise<void> {
     for (;;) {
       await world.sleep(POLICY_POLL_MS, life);
       if (life.aborted) return;
@@ -121,7 +134,8 @@ export class PolicyFile {
       } catch (error) {
         const { code, message } = asMirrorError(error, 'POLICY_INVALID', this.#file);
         log.warn({ file: this.#file, code }, `${message}; the last good policy stays in force`);
-        if (code !== 'AUDIT_UNAVAILABLE') await audit.record({ event: 'policy.refused', file: this.#file, code }).catch(() => undefined);
+        if (code !== 'AUDIT_UNAVAILABLE')
+          await audit.record({ event: 'policy.refused', file: this.#file, code }).catch(() => undefined);
       }
     }
   }
@@ -131,6 +145,8 @@ async function read(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new MirrorError('FILE_UNREADABLE', `cannot read the policy ${file}: ${(error as Error).message}`, { cause: error });
+    throw new MirrorError('FILE_UNREADABLE', `cannot read the policy ${file}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }

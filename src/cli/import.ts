@@ -29,7 +29,10 @@ export const importCommand: Command = {
     const file = typeof values.config === 'string' ? values.config : CONFIG_DEFAULT;
     const config = await loadConfig(file, path => readFile(path, 'utf8'));
     if (config.store.kind !== 'layout')
-      throw new MirrorError('USAGE', `${file} uses containerd’s store: import with ctr or nerdctl, and it is shared from there`);
+      throw new MirrorError(
+        'USAGE',
+        `${file} uses containerd’s store: import with ctr or nerdctl, and it is shared from there`,
+      );
     const layout = await openLayout(realDisk, resolve(config.stateDir, LAYOUT_DIR), io.world);
     const bar = progress(io.world, io.terminal && !io.json, text => io.err(text));
     const options = typeof values.name === 'string' ? { reference: parseTagReference(values.name) } : {};

@@ -37,7 +37,11 @@ export async function main(argv: readonly string[], io: Omit<Io, 'json'>): Promi
     const found = find(argv);
     if (!found) {
       const known = !argv.length || argv[0] === '--help' || argv[0] === 'help';
-      if (!known) throw new MirrorError('USAGE', `there is no command ${JSON.stringify(argv.slice(0, 2).join(' '))}; see pinnace --help`);
+      if (!known)
+        throw new MirrorError(
+          'USAGE',
+          `there is no command ${JSON.stringify(argv.slice(0, 2).join(' '))}; see pinnace --help`,
+        );
       io.out(overview());
       return 0;
     }

@@ -84,7 +84,9 @@ export function statusOf(facts: Facts): Status {
       ...rest,
       ...(shunnedUntil === undefined ? {} : { shunnedUntil: iso(shunnedUntil) }),
     })),
-    fetches: rooms.fetches.list().map(({ digest, size, checked, watermark, source }) => ({ digest, size, checked, watermark, from: source })),
+    fetches: rooms.fetches
+      .list()
+      .map(({ digest, size, checked, watermark, source }) => ({ digest, size, checked, watermark, from: source })),
     pulls: rooms.pulls.recent().map(({ reference, digest, bytes, from, startedAt, outcome }) => ({
       reference,
       digest,

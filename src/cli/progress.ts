@@ -13,7 +13,11 @@ export interface Step {
 }
 
 /** `step` takes what happened; `end` clears the line. */
-export function progress(world: World, terminal: boolean, write: (text: string) => void): { step(at: Step): void; end(): void } {
+export function progress(
+  world: World,
+  terminal: boolean,
+  write: (text: string) => void,
+): { step(at: Step): void; end(): void } {
   if (!terminal) return { step: () => undefined, end: () => undefined };
   let drawnAt = -DRAW_MS;
   const begun = new Map<string, number>();

@@ -22,7 +22,15 @@ export const pullCommand: Command = {
     const bar = progress(io.world, io.terminal && !io.json, text => io.err(text));
     const body = { reference, everything: values['all-platforms'] === true };
     const line = (step: unknown): void => bar.step(step as Step);
-    const pulled = await ask<Pulled>({ socket: await socketOf(values), path: '/pull', body, line, signal: io.signal }).finally(bar.end);
-    io.out(io.json ? `${JSON.stringify(pulled)}\n` : `${pulled.reference}  ${pulled.digest}  ${bytesText(pulled.bytes)}\n`);
+    const pulled = await ask<Pulled>({
+      socket: await socketOf(values),
+      path: '/pull',
+      body,
+      line,
+      signal: io.signal,
+    }).finally(bar.end);
+    io.out(
+      io.json ? `${JSON.stringify(pulled)}\n` : `${pulled.reference}  ${pulled.digest}  ${bytesText(pulled.bytes)}\n`,
+    );
   },
 };

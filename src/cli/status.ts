@@ -38,7 +38,13 @@ function text(now: Status): string {
     `handed on up to ${bytesText(fetch.watermark)}`,
     fetch.from,
   ]);
-  const pulls = now.pulls.map(pull => [pull.startedAt, pull.reference, bytesText(pull.bytes), pull.from, pull.outcome ?? 'running']);
+  const pulls = now.pulls.map(pull => [
+    pull.startedAt,
+    pull.reference,
+    bytesText(pull.bytes),
+    pull.from,
+    pull.outcome ?? 'running',
+  ]);
   return [
     `${head.join('\n')}\n`,
     table(['PEER', 'STATE', 'ADDRESS', 'HOLDINGS', 'LANES', ''], peers, 'no other node is known'),

@@ -5,12 +5,24 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
   if (!rows.length) return `${empty}\n`;
   const all = [headings, ...rows];
   const widths = headings.map((_, column) => Math.max(...all.map(row => (row[column] ?? '').length)));
-  return all.map(row => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()}\n`).join('');
+  return all
+    .map(
+      row =>
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
 }
 
 /** Bytes in powers of 1000, as registries and networks count. */
 export function bytesText(bytes: number): string {
-  for (const [unit, size] of [['GB', 1e9], ['MB', 1e6], ['kB', 1e3]] as const)
+  for (const [unit, size] of [
+    ['GB', 1e9],
+    ['MB', 1e6],
+    ['kB', 1e3],
+  ] as const)
     if (bytes >= size) return `${(bytes / size).toFixed(1)} ${unit}`;
   return `${bytes} B`;
 }

@@ -12,8 +12,17 @@ export const version: Command = {
   usage: 'pinnace version [--json]',
   options: {},
   run(_, io) {
-    const text = { pinnace: VERSION(), node: process.version, openssl: process.versions.openssl, platform: `${process.platform}-${process.arch}` };
-    io.out(io.json ? `${JSON.stringify(text)}\n` : `pinnace ${text.pinnace} (Node ${text.node}, OpenSSL ${text.openssl}, ${text.platform})\n`);
+    const text = {
+      pinnace: VERSION(),
+      node: process.version,
+      openssl: process.versions.openssl,
+      platform: `${process.platform}-${process.arch}`,
+    };
+    io.out(
+      io.json
+        ? `${JSON.stringify(text)}\n`
+        : `pinnace ${text.pinnace} (Node ${text.node}, OpenSSL ${text.openssl}, ${text.platform})\n`,
+    );
     return Promise.resolve();
   },
 };

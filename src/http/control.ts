@@ -8,7 +8,13 @@ import { asMirrorError, type Kind, MirrorError } from '../errors.ts';
 import { parseReference, parseTagReference, type Reference, type TagReference } from '../oci/oci.ts';
 
 const BODY_MAX_BYTES = 64 << 10;
-const STATUS: Readonly<Record<Kind, number>> = { invalid: 400, denied: 403, absent: 404, hostile: 502, unavailable: 503 };
+const STATUS: Readonly<Record<Kind, number>> = {
+  invalid: 400,
+  denied: 403,
+  absent: 404,
+  hostile: 502,
+  unavailable: 503,
+};
 
 /** What an operator may ask of a running node; the daemon gives the functions. */
 export interface Controls {
@@ -44,7 +50,9 @@ export async function controlServer(controls: Controls, path: string): Promise<F
   server.post('/tags/adopt', request => controls.adopt(parseTagReference(field(request.body, 'reference'))));
   server.post('/tags/forget', request => controls.forget(parseTagReference(field(request.body, 'reference'))));
   server.get('/evidence', () => controls.evidence());
-  server.post('/evidence/clear', async request => ({ cleared: await controls.clearEvidence(field(request.body, 'id')) }));
+  server.post('/evidence/clear', async request => ({
+    cleared: await controls.clearEvidence(field(request.body, 'id')),
+  }));
   server.post('/pull', async (request, reply) => {
     const reference = parseReference(field(request.body, 'reference'));
     const everything = (request.body as { everything?: unknown }).everything === true;

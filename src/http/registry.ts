@@ -15,7 +15,13 @@ const CONNECTIONS_MAX = 512;
 const HEADERS_MS = 10_000;
 const PATH_MAX_CHARS = 2048;
 
-const STATUS: Readonly<Record<Kind, number>> = { invalid: 400, denied: 403, absent: 404, hostile: 404, unavailable: 503 };
+const STATUS: Readonly<Record<Kind, number>> = {
+  invalid: 400,
+  denied: 403,
+  absent: 404,
+  hostile: 404,
+  unavailable: 503,
+};
 /** The distribution-spec's names of errors, where they differ from ours. */
 const SPEC_CODE: Readonly<Record<number, string>> = { 403: 'DENIED', 503: 'UNAVAILABLE' };
 
@@ -57,7 +63,9 @@ export function registryServer(rooms: Rooms, door: Door): FastifyInstance {
     url: '/v2/*',
     handler: (request, reply) => answer(rooms, request, reply),
   });
-  server.setNotFoundHandler((_, reply) => reply.code(404).send(body('NOT_FOUND', 'only /v2/, /healthz and /readyz are here')));
+  server.setNotFoundHandler((_, reply) =>
+    reply.code(404).send(body('NOT_FOUND', 'only /v2/, /healthz and /readyz are here')),
+  );
   server.setErrorHandler((error, _, reply) => sendError(rooms.log, error, reply));
   return server;
 }

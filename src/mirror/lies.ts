@@ -38,7 +38,10 @@ export async function nameLiar(
 ): Promise<void> {
   const { peer, name } = holder.node;
   await rooms.audit.record({ event: 'lie.found', peer, node: name, digest: holder.digest, kind, code });
-  rooms.log.warn({ peer, node: name, digest: holder.digest, code }, `${name} told a lie about a ${kind} of ${holder.digest}`);
+  rooms.log.warn(
+    { peer, node: name, digest: holder.digest, code },
+    `${name} told a lie about a ${kind} of ${holder.digest}`,
+  );
   rooms.peers.shun(peer, kind === 'chunk' ? holder.digest : undefined);
 }
 

@@ -37,7 +37,10 @@ type ManifestRooms = Parameters<typeof fetchContent>[0] & Pick<Rooms, 'store' | 
 async function readProved(content: Content): Promise<Uint8Array> {
   try {
     if (content.size > MANIFEST_MAX_BYTES)
-      throw new MirrorError('MANIFEST_TOO_LARGE', `${content.digest} has ${content.size} bytes; a manifest has at most ${MANIFEST_MAX_BYTES}`);
+      throw new MirrorError(
+        'MANIFEST_TOO_LARGE',
+        `${content.digest} has ${content.size} bytes; a manifest has at most ${MANIFEST_MAX_BYTES}`,
+      );
     const bytes = new Uint8Array(content.size);
     for (let at = 0; at < bytes.length; ) {
       const read = await content.read(bytes.subarray(at), at);
@@ -84,15 +87,25 @@ async function openLocal(
   return spooled && { content: spooled, from: 'spool' };
 }
 
-async function fromPeers(rooms: ManifestRooms, owner: Owner, digest: Digest): Promise<{ content: Content; from: string }> {
+async function fromPeers(
+  rooms: ManifestRooms,
+  owner: Owner,
+  digest: Digest,
+): Promise<{ content: Content; from: string }> {
   const known = rooms.catalogue.describe(owner, digest);
   const said = rooms.peers.holders(digest).map(holder => holder.size);
   const sizes = known ? [known.size] : [...new Set(said)].slice(0, SIZES_TRIED);
-  let last: unknown = new MirrorError('CONTENT_ABSENT', `${digest}: no reachable node says that it holds this manifest`);
+  let last: unknown = new MirrorError(
+    'CONTENT_ABSENT',
+    `${digest}: no reachable node says that it holds this manifest`,
+  );
   for (const size of sizes) {
     try {
       if (size > MANIFEST_MAX_BYTES)
-        throw new MirrorError('MANIFEST_TOO_LARGE', `${digest}: ${size} bytes are said; a manifest has at most ${MANIFEST_MAX_BYTES}`);
+        throw new MirrorError(
+          'MANIFEST_TOO_LARGE',
+          `${digest}: ${size} bytes are said; a manifest has at most ${MANIFEST_MAX_BYTES}`,
+        );
       const fetch = await fetchContent(rooms, digest, size);
       await fetch.whole();
       const content = await rooms.spool.open(digest);

@@ -3,7 +3,15 @@
  * policy, pins and statements, proofs.
  */
 import { MirrorError } from '../errors.ts';
-import { childrenOf, type Descriptor, type Digest, formatReference, isManifestType, type Reference, type TagReference } from '../oci/oci.ts';
+import {
+  childrenOf,
+  type Descriptor,
+  type Digest,
+  formatReference,
+  isManifestType,
+  type Reference,
+  type TagReference,
+} from '../oci/oci.ts';
 import { ownerOf } from './catalogue.ts';
 import { fetchContent } from './fetch.ts';
 import { manifestOf } from './manifests.ts';
@@ -38,9 +46,13 @@ export async function pullImage(
   progress: (at: PullProgress) => void,
 ): Promise<{ digest: Digest; bytes: number; contents: number }> {
   if (!rooms.store.keeping)
-    throw new MirrorError('STORE_UNAVAILABLE', 'the store is containerd’s: pull with your container runtime, through the mirror');
+    throw new MirrorError(
+      'STORE_UNAVAILABLE',
+      'the store is containerd’s: pull with your container runtime, through the mirror',
+    );
   const registry = rooms.policy().registry(asked.registry);
-  if (!registry) throw new MirrorError('NOT_MIRRORED', `${asked.registry} is not among the registries that policy mirrors`);
+  if (!registry)
+    throw new MirrorError('NOT_MIRRORED', `${asked.registry} is not among the registries that policy mirrors`);
   const reference: Reference = { ...asked, registry };
   const { allowed, rule } = rooms.policy().pull(registry, reference.repository);
   if (!allowed) throw new MirrorError('DENIED', `${formatReference(reference)} may not be pulled here: ${rule}`);
@@ -65,17 +77,26 @@ export async function pullImage(
   return { digest: root.descriptor.digest, ...total };
 }
 
-function choose(manifests: readonly Descriptor[], platform: Platform | undefined, reference: Reference): readonly Descriptor[] {
+function choose(
+  manifests: readonly Descriptor[],
+  platform: Platform | undefined,
+  reference: Reference,
+): readonly Descriptor[] {
   if (!platform) return manifests;
-  const fit = manifests.filter(
-    ({ platform: p }) => p?.os === platform.os && p.architecture === platform.architecture,
-  );
+  const fit = manifests.filter(({ platform: p }) => p?.os === platform.os && p.architecture === platform.architecture);
   if (!fit.length)
-    throw new MirrorError('CONTENT_ABSENT', `${formatReference(reference)} has no image for ${platform.os}/${platform.architecture}`);
+    throw new MirrorError(
+      'CONTENT_ABSENT',
+      `${formatReference(reference)} has no image for ${platform.os}/${platform.architecture}`,
+    );
   return fit;
 }
 
-async function takeBlob(rooms: ImageRooms, { digest, size }: Descriptor, progress: (at: PullProgress) => void): Promise<void> {
+async function takeBlob(
+  rooms: ImageRooms,
+  { digest, size }: Descriptor,
+  progress: (at: PullProgress) => void,
+): Promise<void> {
   const fetch = await fetchContent(rooms, digest, size);
   while (fetch.state === 'running') {
     progress({ digest, size, done: fetch.checked, from: fetch.source });

@@ -18,11 +18,14 @@ import { within } from '../world.ts';
 import { ANSWER_MS, type Body, bodyOfBytes, bodyOfContent, bodyOfFetch, holdAnswer } from './body.ts';
 import { ownerOf } from './catalogue.ts';
 import { fetchContent } from './fetch.ts';
-import { describe, manifestOf, type ProvedManifest } from './manifests.ts';
+import { describe, manifestOf } from './manifests.ts';
 import { readAhead } from './read-ahead.ts';
 import { resolve } from './resolve.ts';
 import type { Rooms } from './rooms.ts';
 import { settle } from './settle.ts';
+
+/** How long a manifest is waited for, through all who hold it. */
+const MANIFEST_MS = 12_000;
 
 export interface Answer {
   readonly descriptor: Descriptor;
@@ -51,7 +54,8 @@ export async function pull(rooms: Rooms, request: PullRequest): Promise<Answer> 
     const reference = nameOf(request, registry);
     const { allowed, rule } = rooms.policy().pull(registry, request.repository);
     if (!allowed) throw new MirrorError('DENIED', `${formatReference(reference)} may not be pulled here: ${rule}`);
-    const found = request.kind === 'manifest' ? await manifest(rooms, reference) : await blob(rooms, reference, request);
+    const found =
+      request.kind === 'manifest' ? await manifest(rooms, reference) : await blob(rooms, reference, request);
     return await answer(rooms, request, reference, found);
   } catch (error) {
     const { code } = asMirrorError(error, 'STORE_UNAVAILABLE', formatReference(asked));
@@ -67,10 +71,13 @@ const nameOf = (request: PullRequest, registry: PullRequest['registry']): Refere
 });
 
 async function manifest(rooms: Rooms, reference: Reference): Promise<Found> {
-  const proved: ProvedManifest = reference.digest
-    ? await manifestOf(rooms, ownerOf(reference), reference.digest)
-    : await resolve(rooms, reference as TagReference);
-  rooms.pulls.began(formatReference(reference), { reference, target: proved.descriptor });
+  const { digest } = reference;
+  // What a manifest listed is a part of the image that is being pulled, not an image of its own.
+  const part = digest !== undefined && rooms.catalogue.describe(ownerOf(reference), digest) !== undefined;
+  const proved = await within(rooms.world, MANIFEST_MS, rooms.life, 'CONTENT_ABSENT', formatReference(reference), () =>
+    digest ? manifestOf(rooms, ownerOf(reference), digest) : resolve(rooms, reference as TagReference),
+  );
+  if (!part) rooms.pulls.began(formatReference(reference), { reference, target: proved.descriptor });
   return { descriptor: proved.descriptor, partial: false, body: bodyOfBytes(proved.bytes), from: proved.from };
 }
 

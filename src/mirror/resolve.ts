@@ -47,13 +47,17 @@ async function byStatements(
   rule: Exclude<ReturnType<ReturnType<Rooms['policy']>['tag']>, { by: 'pin' }>,
 ): Promise<Digest> {
   const name = formatReference(reference);
-  if (rule.by === 'nobody') throw new MirrorError('TAG_UNPINNED', `${name} has no pin, and policy lets nothing else decide it`);
+  if (rule.by === 'nobody')
+    throw new MirrorError('TAG_UNPINNED', `${name} has no pin, and policy lets nothing else decide it`);
   const exists = async (digest: Digest): Promise<boolean> => {
     try {
       await manifestOf(rooms, ownerOf(reference), digest);
       return true;
     } catch (error) {
-      rooms.log.info({ digest, code: asMirrorError(error, 'CONTENT_ABSENT', name).code }, `${name}: a stated digest is not to be had`);
+      rooms.log.info(
+        { digest, code: asMirrorError(error, 'CONTENT_ABSENT', name).code },
+        `${name}: a stated digest is not to be had`,
+      );
       return false;
     }
   };

@@ -23,7 +23,19 @@ const RENEW_MS = 3_600_000;
 
 type ShareRooms = Pick<
   Rooms,
-  | 'world' | 'store' | 'spool' | 'hashes' | 'peers' | 'policy' | 'evidence' | 'origins' | 'audit' | 'catalogue' | 'stated' | 'log' | 'life'
+  | 'world'
+  | 'store'
+  | 'spool'
+  | 'hashes'
+  | 'peers'
+  | 'policy'
+  | 'evidence'
+  | 'origins'
+  | 'audit'
+  | 'catalogue'
+  | 'stated'
+  | 'log'
+  | 'life'
 >;
 
 /** Keeps what is told in step with the store and the policy, until the daemon's life ends. */
@@ -126,7 +138,12 @@ export class Sharing {
     const now = new Map(shared.map(image => [`${formatReference(image.reference)} ${image.target.digest}`, image]));
     for (const [key, { reference, target, rule }] of now)
       if (!this.#offered.has(key))
-        await audit.record({ event: 'share.offered', reference: formatReference(reference), digest: target.digest, rule });
+        await audit.record({
+          event: 'share.offered',
+          reference: formatReference(reference),
+          digest: target.digest,
+          rule,
+        });
     catalogue.share(shared);
     for (const [key, { reference, target }] of this.#offered)
       if (!now.has(key))
@@ -162,7 +179,8 @@ export class Sharing {
       return false;
     }
     try {
-      if (this.#hashed.get(digest)?.stamp === content.stamp || this.#corrupt.get(digest) === content.stamp) return false;
+      if (this.#hashed.get(digest)?.stamp === content.stamp || this.#corrupt.get(digest) === content.stamp)
+        return false;
       const proof = await hashes.prove(content, life);
       this.#hashed.set(digest, { stamp: content.stamp, holding: { digest, size: proof.size, root: rootOf(proof) } });
       await compareRoots(this.#rooms, proof);
@@ -192,7 +210,12 @@ export class Sharing {
       const origin = await origins.decide({ reference: named, digest: target.digest, createdAt, fetched });
       if (origin === 'mirrored' || origin === 'unknown' || !sharedNames.has(formatReference(reference))) continue;
       if (stated.isNews(named, target.digest))
-        await audit.record({ event: 'tag.stated', reference: formatReference(reference), digest: target.digest, origin });
+        await audit.record({
+          event: 'tag.stated',
+          reference: formatReference(reference),
+          digest: target.digest,
+          origin,
+        });
       stated.state(named, target.digest, world.now());
     }
     await stated.save();

@@ -4,7 +4,14 @@
  * statement is signed (peers/).
  */
 import { asMirrorError, MirrorError } from '../errors.ts';
-import { type Digest, formatReference, type PeerId, parseDigest, parseTagReference, type TagReference } from '../oci/oci.ts';
+import {
+  type Digest,
+  formatReference,
+  type PeerId,
+  parseDigest,
+  parseTagReference,
+  type TagReference,
+} from '../oci/oci.ts';
 import type { TagStatement } from '../peers/peers.ts';
 import type { TagClaim } from '../trust/trust.ts';
 import type { Keep } from '../world.ts';
@@ -74,13 +81,17 @@ function parse(bytes: Uint8Array): Map<string, TagStatement> {
     if (file.version > VERSION) throw new MirrorError('STATE_NEWER', 'the file of stated tags is of a newer version');
     return new Map(
       file.tags.map(({ reference, digest, observedAt, renewedAt }) => {
-        if (!Number.isSafeInteger(observedAt) || !Number.isSafeInteger(renewedAt)) throw new Error('a time is no number');
+        if (!Number.isSafeInteger(observedAt) || !Number.isSafeInteger(renewedAt))
+          throw new Error('a time is no number');
         const tag = { reference: parseTagReference(String(reference)), digest: parseDigest(String(digest)) };
         return [String(reference), { ...tag, observedAt: observedAt as number, renewedAt: renewedAt as number }];
       }),
     );
   } catch (error) {
     if (error instanceof MirrorError && error.code === 'STATE_NEWER') throw error;
-    throw new MirrorError('STATE_INVALID', `the file of stated tags: ${asMirrorError(error, 'STATE_INVALID', 'unreadable').message}`);
+    throw new MirrorError(
+      'STATE_INVALID',
+      `the file of stated tags: ${asMirrorError(error, 'STATE_INVALID', 'unreadable').message}`,
+    );
   }
 }

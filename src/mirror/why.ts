@@ -13,7 +13,10 @@ export interface Step {
   readonly detail: string;
 }
 
-type WhyRooms = Pick<Rooms, 'world' | 'policy' | 'peers' | 'stated' | 'store' | 'spool' | 'evidence' | 'hashes' | 'catalogue'>;
+type WhyRooms = Pick<
+  Rooms,
+  'world' | 'policy' | 'peers' | 'stated' | 'store' | 'spool' | 'evidence' | 'hashes' | 'catalogue'
+>;
 
 /** The steps up to the first that ends the pull; the last one is the outcome. */
 export async function why(rooms: WhyRooms, asked: Reference): Promise<readonly Step[]> {
@@ -27,7 +30,9 @@ export async function why(rooms: WhyRooms, asked: Reference): Promise<readonly S
     return steps;
   };
   const registry = rooms.policy().registry(asked.registry);
-  if (!add('registry', registry !== undefined, registry ? `${registry} is mirrored` : `${asked.registry} is not mirrored`))
+  if (
+    !add('registry', registry !== undefined, registry ? `${registry} is mirrored` : `${asked.registry} is not mirrored`)
+  )
     return end(false, 'not here (404 NOT_MIRRORED): the client goes on to the registry');
   const reference = { ...asked, registry: registry! };
   const pull = rooms.policy().pull(reference.registry, reference.repository);
@@ -35,7 +40,9 @@ export async function why(rooms: WhyRooms, asked: Reference): Promise<readonly S
   const digest = reference.digest ?? (await digestOfTag(rooms, reference as TagReference, add));
   if (!digest) return end(false, 'not here (404): the tag is not decided, the client goes on to the registry');
   if (await whereHere(rooms, reference, digest, add)) return end(true, `answered from this node's disk, as ${digest}`);
-  return whoHasIt(rooms, digest, add) ? end(true, `fetched from a peer, as ${digest}`) : end(false, 'not here (404): no reachable node holds it');
+  return whoHasIt(rooms, digest, add)
+    ? end(true, `fetched from a peer, as ${digest}`)
+    : end(false, 'not here (404): no reachable node holds it');
 }
 
 type Add = (step: Step['step'], ok: boolean, detail: string) => boolean;
@@ -54,8 +61,14 @@ async function digestOfTag(rooms: WhyRooms, reference: TagReference, add: Add): 
   // Existence is asked of holdings here; a pull fetches and proves the manifest.
   const held = (digest: Digest): Promise<boolean> => Promise.resolve(rooms.peers.holders(digest).length > 0);
   const digest = await decideTag(claims, rule.min, rule.keepMs, rooms.world.now(), held);
-  const said = claims.map(({ peer, digest: stated, observedAt }) => `${peer} saw ${stated} at ${new Date(observedAt).toISOString()}`);
-  add('tag', digest !== undefined, `${rule.min} distinct nodes must state it; ${said.length ? said.join('; ') : 'nobody states it'}`);
+  const said = claims.map(
+    ({ peer, digest: stated, observedAt }) => `${peer} saw ${stated} at ${new Date(observedAt).toISOString()}`,
+  );
+  add(
+    'tag',
+    digest !== undefined,
+    `${rule.min} distinct nodes must state it; ${said.length ? said.join('; ') : 'nobody states it'}`,
+  );
   return digest;
 }
 
@@ -65,7 +78,8 @@ async function whereHere(rooms: WhyRooms, reference: Reference, digest: Digest, 
     try {
       const content = reached ? await rooms[room].open(digest) : undefined;
       await content?.close();
-      if (add(room, content !== undefined, content ? `${content.size} bytes` : `not in the ${room} under this name`)) return true;
+      if (add(room, content !== undefined, content ? `${content.size} bytes` : `not in the ${room} under this name`))
+        return true;
     } catch (error) {
       add(room, false, asMirrorError(error, 'STORE_UNAVAILABLE', room).message);
     }
@@ -76,7 +90,13 @@ async function whereHere(rooms: WhyRooms, reference: Reference, digest: Digest, 
 function whoHasIt(rooms: WhyRooms, digest: Digest, add: Add): boolean {
   const holders = rooms.peers.holders(digest);
   const names = holders.map(({ node }) => node.name).join(', ');
-  if (!add('holders', holders.length > 0, holders.length ? `${names} say that they hold it` : 'no node says that it holds it'))
+  if (
+    !add(
+      'holders',
+      holders.length > 0,
+      holders.length ? `${names} say that they hold it` : 'no node says that it holds it',
+    )
+  )
     return false;
   const { root, conflict } = vouchingFor(rooms, digest);
   const detail = root

@@ -78,7 +78,9 @@ function twist(honest: Content, lie: Lie): Twisted {
         if (index >= 0 && index < read) into[index] = (into[index] ?? 0) ^ 1;
       };
       if (lie === 'chunk') flip(Math.floor(size / 2));
-      if (lie === 'proof') for (let at = Math.ceil(position / CHUNK_BYTES) * CHUNK_BYTES; at < position + read; at += CHUNK_BYTES) flip(at);
+      if (lie === 'proof')
+        for (let at = Math.ceil(position / CHUNK_BYTES) * CHUNK_BYTES; at < position + read; at += CHUNK_BYTES)
+          flip(at);
       return read;
     },
     close: () => honest.close(),

@@ -37,7 +37,14 @@ export class ProcessNode {
   readonly #start: () => ChildProcess;
   #child: ChildProcess | undefined;
 
-  constructor(name: string, config: string, stateDir: string, mirror: string, peers: string, start: () => ChildProcess) {
+  constructor(
+    name: string,
+    config: string,
+    stateDir: string,
+    mirror: string,
+    peers: string,
+    start: () => ChildProcess,
+  ) {
     this.name = name;
     this.config = config;
     this.stateDir = stateDir;
@@ -86,7 +93,10 @@ export class ProcessNode {
   /** Every record of its audit log so far. */
   async records(): Promise<Record<string, unknown>[]> {
     const text = await readFile(join(this.stateDir, 'audit.jsonl'), 'utf8');
-    return text.split('\n').filter(Boolean).map(line => JSON.parse(line) as Record<string, unknown>);
+    return text
+      .split('\n')
+      .filter(Boolean)
+      .map(line => JSON.parse(line) as Record<string, unknown>);
   }
 }
 
@@ -136,7 +146,8 @@ export class ProcessCluster {
       }),
     );
     const args = lie ? [path('hostile-node.ts'), '--config', config, '--lie', lie] : ['run', '--config', config];
-    const start = (): ChildProcess => spawn(lie ? process.execPath : PINNACE, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const start = (): ChildProcess =>
+      spawn(lie ? process.execPath : PINNACE, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     const node = new ProcessNode(name, config, stateDir, `http://127.0.0.1:${mirror}`, `127.0.0.1:${peers}`, start);
     this.nodes.push(node);
     return node;

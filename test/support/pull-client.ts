@@ -5,7 +5,15 @@
  */
 import { createHash } from 'node:crypto';
 import { type IncomingHttpHeaders, request } from 'node:http';
-import { childrenOf, type Descriptor, type Digest, isIndexType, isManifestType, parseManifest, parseReference } from '../../src/oci/oci.ts';
+import {
+  childrenOf,
+  type Descriptor,
+  type Digest,
+  isIndexType,
+  isManifestType,
+  parseManifest,
+  parseReference,
+} from '../../src/oci/oci.ts';
 
 const AT_ONCE = 3;
 /** Times that one body is taken up again. */
@@ -28,7 +36,10 @@ export interface GetOptions {
 }
 
 /** One request to `http://host:port/…`; never throws for what a server answers. */
-export function get(url: string, { method = 'GET', headers = {}, onBytes, discard }: GetOptions = {}): Promise<ClientAnswer> {
+export function get(
+  url: string,
+  { method = 'GET', headers = {}, onBytes, discard }: GetOptions = {},
+): Promise<ClientAnswer> {
   return new Promise((done, failed) => {
     const client = request(url, { method, headers, agent: false }, response => {
       const parts: Buffer[] = [];
@@ -38,7 +49,12 @@ export function get(url: string, { method = 'GET', headers = {}, onBytes, discar
       });
       response.on('error', () => undefined);
       response.on('close', () =>
-        done({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(parts), whole: response.complete }),
+        done({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: Buffer.concat(parts),
+          whole: response.complete,
+        }),
       );
     });
     client.on('error', failed);
@@ -76,7 +92,8 @@ export interface PullOptions {
 export async function pullImage(base: string, reference: string, options: PullOptions = {}): Promise<PullResult> {
   const began = performance.now();
   const { registry, repository, tag, digest } = parseReference(reference);
-  const url = (kind: string, what: string): string => `${base}/v2/${repository}/${kind}/${what}?ns=${encodeURIComponent(registry)}`;
+  const url = (kind: string, what: string): string =>
+    `${base}/v2/${repository}/${kind}/${what}?ns=${encodeURIComponent(registry)}`;
   const count = { all: 0, blobs: 0 };
   const manifest = async (what: Digest): Promise<Buffer> => {
     const answer = await get(url('manifests', what));
@@ -92,7 +109,9 @@ export async function pullImage(base: string, reference: string, options: PullOp
   const blobs: Descriptor[] = [];
   const first = parseManifest(await manifest(root));
   const images = isIndexType(first.mediaType)
-    ? childrenOf(first).filter(({ platform }) => platform?.architecture === (options.architecture ?? hostArchitecture()))
+    ? childrenOf(first).filter(
+        ({ platform }) => platform?.architecture === (options.architecture ?? hostArchitecture()),
+      )
     : [];
   for (const image of images) {
     contents.push(image.digest);
@@ -113,7 +132,12 @@ export async function pullImage(base: string, reference: string, options: PullOp
   return { digest: root, bytes: count.all, seconds: (performance.now() - began) / 1000, contents };
 }
 
-async function pullBlob(url: string, blob: Descriptor, count: { all: number; blobs: number }, { progress }: PullOptions): Promise<void> {
+async function pullBlob(
+  url: string,
+  blob: Descriptor,
+  count: { all: number; blobs: number },
+  { progress }: PullOptions,
+): Promise<void> {
   const hash = createHash('sha256');
   let got = 0;
   for (let times = 0; got < blob.size || times === 0; times++) {

@@ -13,7 +13,9 @@ const began = performance.now();
 const cluster = await ProcessCluster.make(7);
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-const interrupted = new Promise<never>((_, failed) => stop.signal.addEventListener('abort', () => failed(new Error('interrupted'))));
+const interrupted = new Promise<never>((_, failed) =>
+  stop.signal.addEventListener('abort', () => failed(new Error('interrupted'))),
+);
 interrupted.catch(() => undefined);
 
 async function story(): Promise<boolean> {
@@ -26,7 +28,10 @@ async function story(): Promise<boolean> {
   screen.table(job, lies, seconds);
   if (values.json) console.log(JSON.stringify(result));
   const [first, second] = lies;
-  const lied = lies.every(lie => lie.told && !lie.delivered && lie.named) && first?.completed === true && second?.completed === false;
+  const lied =
+    lies.every(lie => lie.told && !lie.delivered && lie.named) &&
+    first?.completed === true &&
+    second?.completed === false;
   return source === 'peer' && byTag && byDigest && nodes === 3 && lied;
 }
 

@@ -21,10 +21,14 @@ export class Screen {
 
   table(job: Job, lies: readonly LieResult[], seconds: number): void {
     const yes = (value: boolean): string => (value ? 'yes' : 'no');
-    this.say(`\n${job.image}  ${shortDigest(job.digest)}  ${bytesText(job.bytes)}, ${job.nodes} nodes, no registry, ${seconds} s in all\n`);
+    this.say(
+      `\n${job.image}  ${shortDigest(job.digest)}  ${bytesText(job.bytes)}, ${job.nodes} nodes, no registry, ${seconds} s in all\n`,
+    );
     this.say(row('PULL', 'AT', 'FROM', 'SECONDS', 'FIRST LAYER BYTE', 'HOW'));
     for (const pull of job.pulls)
-      this.say(row(pull.by, pull.node, pull.from, pull.seconds.toFixed(2), `${pull.firstByteMs.toFixed(0)} ms`, pull.how));
+      this.say(
+        row(pull.by, pull.node, pull.from, pull.seconds.toFixed(2), `${pull.firstByteMs.toFixed(0)} ms`, pull.how),
+      );
     this.say('');
     this.say(row('LIE', 'TOLD', 'DELIVERED', 'LIAR NAMED', 'PULL COMPLETED', 'WHAT HAPPENED'));
     for (const lie of lies)
@@ -35,7 +39,8 @@ export class Screen {
   /** Leaves the honest nodes up and says how to use them. */
   keep(cluster: ProcessCluster): void {
     this.say('Three nodes are up. Try:');
-    for (const node of cluster.nodes.slice(0, 3)) this.say(`  npx pinnace status --config ${node.config}     # ${node.name}, mirror at ${node.mirror}`);
+    for (const node of cluster.nodes.slice(0, 3))
+      this.say(`  npx pinnace status --config ${node.config}     # ${node.name}, mirror at ${node.mirror}`);
     const [, second] = cluster.nodes;
     if (second) this.say(`  npx pinnace why demo.test/pinnace/demo:1 --config ${second.config}`);
     this.say('Ctrl-C ends them and removes their state.');
@@ -43,4 +48,8 @@ export class Screen {
 }
 
 const WIDTHS = [10, 10, 12, 12, 18];
-const row = (...cells: string[]): string => cells.map((cell, at) => cell.padEnd(WIDTHS[at] ?? 0)).join('').trimEnd();
+const row = (...cells: string[]): string =>
+  cells
+    .map((cell, at) => cell.padEnd(WIDTHS[at] ?? 0))
+    .join('')
+    .trimEnd();

@@ -62,7 +62,10 @@ async function watchedPull(node: ProcessNode, reference: string, screen: Screen)
   let firstByteMs = 0;
   let from = '';
   const ask = setInterval(() => {
-    node.status().then(({ fetches }) => (from = fetches.at(-1)?.from ?? from), () => undefined);
+    node.status().then(
+      ({ fetches }) => (from = fetches.at(-1)?.from ?? from),
+      () => undefined,
+    );
   }, 150);
   try {
     const pulled = await pullImage(node.mirror, reference, {
@@ -72,7 +75,10 @@ async function watchedPull(node: ProcessNode, reference: string, screen: Screen)
       },
     });
     const { pulls } = await node.status();
-    const layers = pulls.filter(pull => pull.bytes > 1 << 20 && pull.startedAt >= new Date(Date.now() - (performance.now() - began)).toISOString());
+    const layers = pulls.filter(
+      pull =>
+        pull.bytes > 1 << 20 && pull.startedAt >= new Date(Date.now() - (performance.now() - began)).toISOString(),
+    );
     return { ...pulled, firstByteMs, from: [...new Set(layers.map(pull => pull.from))].join(', ') };
   } finally {
     clearInterval(ask);
@@ -107,7 +113,9 @@ export async function mainJob(cluster: ProcessCluster, screen: Screen): Promise<
   const byDigest = await watchedPull(third, atDigest, screen);
   screen.say(`n3 pulled it by digest from ${byDigest.from}: two vouchers, so it came chunk by chunk`);
   const peerNames = new Set(nodes.map(({ name }) => name));
-  const fromPeers = [byTag, byDigest].every(({ from }) => from !== '' && from.split(', ').every(name => peerNames.has(name)));
+  const fromPeers = [byTag, byDigest].every(
+    ({ from }) => from !== '' && from.split(', ').every(name => peerNames.has(name)),
+  );
   const line = (by: 'tag' | 'digest', node: ProcessNode, pull: Watched, how: string): DemoPull => ({
     ...{ by, how },
     ...{ node: node.name, from: pull.from, seconds: pull.seconds, firstByteMs: pull.firstByteMs },
@@ -118,12 +126,17 @@ export async function mainJob(cluster: ProcessCluster, screen: Screen): Promise<
     source: fromPeers ? 'peer' : `${byTag.from}; ${byDigest.from}`,
     byTag: byTag.digest === image.digest,
     byDigest: byDigest.digest === image.digest,
-    pulls: [line('tag', second, byTag, 'proved whole in the spool'), line('digest', third, byDigest, 'streamed, chunk by chunk')],
+    pulls: [
+      line('tag', second, byTag, 'proved whole in the spool'),
+      line('digest', third, byDigest, 'streamed, chunk by chunk'),
+    ],
   };
 }
 
 async function named(node: ProcessNode, liar: string, kind: string): Promise<boolean> {
-  return (await node.records()).some(record => record.event === 'lie.found' && record.node === liar && record.kind === kind);
+  return (await node.records()).some(
+    record => record.event === 'lie.found' && record.node === liar && record.kind === kind,
+  );
 }
 
 const lieImage = (cluster: ProcessCluster, name: string, seed: number): Promise<BuiltImage> =>
@@ -170,9 +183,13 @@ export async function proofLie(cluster: ProcessCluster, screen: Screen): Promise
     },
   }).catch((error: unknown) => error as Error);
   const told = await named(victim, 'liar-proof', 'proof');
-  const evidence = JSON.parse(await pinnace('evidence', 'list', '--json', '--config', victim.config)) as { evidence: { node?: string }[] };
+  const evidence = JSON.parse(await pinnace('evidence', 'list', '--json', '--config', victim.config)) as {
+    evidence: { node?: string }[];
+  };
   const clean = pulled instanceof PullFailed && pulled.status === 404;
-  screen.say(`A false proof was signed by the only holder: ${clean ? 'a clean "not here" (404)' : String(pulled)}, ${largeBytes} bytes of the layer went out`);
+  screen.say(
+    `A false proof was signed by the only holder: ${clean ? 'a clean "not here" (404)' : String(pulled)}, ${largeBytes} bytes of the layer went out`,
+  );
   return {
     ...{ kind: 'proof', told, delivered: largeBytes > 0 },
     named: told && evidence.evidence.some(({ node }) => node === 'liar-proof'),

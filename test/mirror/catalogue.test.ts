@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Catalogue, ownerOf } from '../../src/mirror/catalogue.ts';
+import { type Descriptor, digestOf, OCI_LAYER, parseReference } from '../../src/oci/oci.ts';
+
+const descriptor = (text: string): Descriptor => ({
+  mediaType: OCI_LAYER,
+  digest: digestOf(Buffer.from(text)),
+  size: text.length,
+});
+const image = (name: string, ...contents: Descriptor[]) => ({
+  reference: parseReference(name),
+  target: contents[0]!,
+  contents,
+  rule: 'a rule',
+});
+const PUBLIC = ownerOf(parseReference('r.test/public/a:1'));
+const PRIVATE = ownerOf(parseReference('r.test/private/b:1'));
+
+test('content known under one name is not found under another', () => {
+  const catalogue = new Catalogue();
+  const secret = descriptor('secret');
+  catalogue.learn(PRIVATE, [secret]);
+  catalogue.hold([image('r.test/private/b:1', secret)]);
+  assert.deepEqual(catalogue.describe(PRIVATE, secret.digest), secret);
+  assert.equal(catalogue.describe(PUBLIC, secret.digest), undefined);
+  assert.equal(catalogue.holds(PUBLIC, secret.digest), false);
+});
+
+test('what an image no longer reaches is no longer held, nor shared', () => {
+  const catalogue = new Catalogue();
+  const layer = descriptor('layer');
+  catalogue.hold([image('r.test/public/a:1', layer)]);
+  catalogue.share([image('r.test/public/a:1', layer)]);
+  assert.equal(catalogue.sharers(layer.digest).length, 1);
+  catalogue.hold([]);
+  catalogue.share([]);
+  assert.equal(catalogue.holds(PUBLIC, layer.digest), false);
+  assert.deepEqual(catalogue.sharers(layer.digest), []);
+});
+
+test('a content that two images reach stays shared while one of them is', () => {
+  const catalogue = new Catalogue();
+  const layer = descriptor('layer');
+  catalogue.share([image('r.test/public/a:1', layer), image('r.test/public/a:2', layer)]);
+  catalogue.share([image('r.test/public/a:2', layer)]);
+  assert.equal(catalogue.sharers(layer.digest).length, 1);
+});
+
+test('what is learnt is bounded: the name longest unused goes', () => {
+  const catalogue = new Catalogue();
+  const first = descriptor('first');
+  catalogue.learn(PUBLIC, [first]);
+  for (let i = 0; i < 1024; i++) catalogue.learn(ownerOf(parseReference(`r.test/x${i}/y:1`)), [descriptor(String(i))]);
+  assert.equal(catalogue.describe(PUBLIC, first.digest), undefined);
+});
