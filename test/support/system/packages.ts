@@ -208,9 +208,11 @@ let answer: Promise<Ready> | undefined;
  * with CI=true it throws instead, because there a left-out suite is a failure.
  */
 export async function systemReady(): Promise<Ready> {
-  answer ??= prepared();
+  answer ??= prepared().then(ready => {
+    console.log(ready.ok ? `# ${ready.versions}` : `# system tests left out: ${ready.why}`);
+    return ready;
+  });
   const ready = await answer;
   if (!ready.ok && process.env.CI === 'true') throw new Error(`system tests cannot run: ${ready.why}`);
-  console.log(ready.ok ? `# ${ready.versions}` : `# system tests left out: ${ready.why}`);
   return ready;
 }

@@ -1,0 +1,182 @@
+/**
+ * A node as an operator runs it: `pinnace run` as a process on a machine of the test's network, with a token of a cluster
+ * that `pinnace cluster init` made. Promises: ended by pid; what it wrote, its log and its audit log, is there for a
+ * failing test. Refuses to know the inside of the daemon: it is asked through its command line and its sockets.
+ */
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ask, CONTROL_SOCKET } from '../../../src/cli/control-client.ts';
+import type { Status } from '../../../src/cli/node-status.ts';
+import type { Containerd } from './containerd.ts';
+import { type Answer, type Asking, request } from './http.ts';
+import type { Host } from './netns.ts';
+import { run, type Started, start, until } from './processes.ts';
+
+/** The command as users call it. */
+export const PINNACE = fileURLToPath(new URL('../../../src/cli/pinnace', import.meta.url));
+/** Where a node's mirror listens, on its own machine's loopback. */
+export const MIRROR = '127.0.0.1:5000';
+const CONTROL_PORT = 5001;
+const LANE_PORT = 5002;
+const READY_TIMEOUT_MS = 30_000;
+
+/** A cluster's folder, kept by its operator. */
+export interface ClusterFolder {
+  readonly folder: string;
+  /** Writes a token of node `name` to `file`; `more` are further options of `pinnace token create`. */
+  token(name: string, file: string, ...more: readonly string[]): Promise<void>;
+}
+
+/** Makes a cluster in `folder` by `pinnace cluster init`. */
+export async function initCluster(folder: string): Promise<ClusterFolder> {
+  await run([PINNACE, 'cluster', 'init', '--no-passphrase', '--dir', folder]);
+  return {
+    folder,
+    token: async (name, file, ...more) =>
+      void (await run([PINNACE, 'token', 'create', '--node', name, '--dir', folder, '--out', file, ...more])),
+  };
+}
+
+/** A policy that mirrors and shares what `pattern` covers, tags by any one node's statement. */
+export const sharing = (pattern: string, more = ''): string =>
+  `registries: [${pattern.split('/')[0]}]\nshare: ["${pattern}"]\ntags:\n  - match: "${pattern}"\n    min: 1\n    keep: 7d\n${more}`;
+
+export interface NodeOptions {
+  readonly name: string;
+  readonly host: Host;
+  readonly cluster: ClusterFolder;
+  /** The text of its policy file. */
+  readonly policy: string;
+  /** Its store; left out: the embedded layout. */
+  readonly containerd?: Containerd;
+  /** Machines whose nodes are asked first. */
+  readonly bootstrap?: readonly Host[];
+  /** For example `512MiB`. */
+  readonly spool?: string;
+}
+
+/** One line of the audit log. */
+export type AuditLine = Readonly<Record<string, unknown>> & { readonly event: string };
+
+export interface PinnaceNode {
+  readonly name: string;
+  readonly host: Host;
+  readonly stateDir: string;
+  /** The path of its configuration. */
+  readonly config: string;
+  /** The daemon's process; undefined before the first start. */
+  readonly process: Started | undefined;
+  /** Starts the daemon and waits until it is ready. Throws with its log where it is not. */
+  start(): Promise<void>;
+  /** SIGTERM and, where that is not heeded, SIGKILL. */
+  stop(): Promise<void>;
+  /** SIGKILL: a crash. */
+  kill(): Promise<void>;
+  status(): Promise<Status>;
+  /** Waits until it is connected to the nodes of these names. */
+  sees(...names: readonly string[]): Promise<void>;
+  /** Waits until it tells at least `contents` contents to others. */
+  holds(contents: number, timeoutMs?: number): Promise<void>;
+  /** Runs a command of this node, e.g. `cli('why', 'reg.test/a:1', '--json')`; answers its stdout. */
+  cli(...args: readonly string[]): Promise<string>;
+  /** Asks its mirror as containerd would, from its own machine; `path` begins with `/v2/`. */
+  get(path: string, asking?: Asking): Promise<Answer>;
+  /** Everything that it recorded so far. */
+  audit(): Promise<readonly AuditLine[]>;
+  /** Replaces its policy file; the daemon looks at it every two seconds. */
+  policy(text: string): Promise<void>;
+  /** Names of the files in its spool. */
+  spooled(): Promise<readonly string[]>;
+  log(): string;
+}
+
+function configuration({ name, host, containerd, bootstrap = [], spool = '2GiB' }: NodeOptions): string {
+  const peers = bootstrap.map(({ address }) => `${address}:${CONTROL_PORT}`);
+  const lines = [
+    `node: ${name}`,
+    'stateDir: ./state',
+    'policyFile: ./policy.yaml',
+    containerd ? `store: {kind: containerd, socket: ${JSON.stringify(containerd.socket)}}` : 'store: {kind: layout}',
+    `mirror: {listen: "${MIRROR}"}`,
+    'peers:',
+    `  listen: "${host.address}:${CONTROL_PORT}"`,
+    `  lanes: ${LANE_PORT}`,
+    `  bootstrap: ${JSON.stringify(peers)}`,
+    `spool: {maxBytes: ${spool}}`,
+    'log: {level: debug}',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** The names of files below `folder`; none where it is not there. */
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries.filter(entry => entry.isFile()).map(entry => entry.name);
+}
+
+async function auditLines(file: string): Promise<AuditLine[]> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  // The last line may be under way.
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  return whole.split('\n').flatMap(line => (line.startsWith('{') ? [JSON.parse(line) as AuditLine] : []));
+}
+
+/** Writes what a node needs into `folder` (made); nothing runs before `start`. */
+export async function prepareNode(folder: string, options: NodeOptions): Promise<PinnaceNode> {
+  const { name, host, cluster } = options;
+  const [stateDir, config, policyFile] = ['state', 'config.yaml', 'policy.yaml'].map(file => join(folder, file)) as [
+    string,
+    string,
+    string,
+  ];
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await cluster.token(name, join(stateDir, 'token'));
+  await writeFile(config, configuration(options));
+  await writeFile(policyFile, options.policy);
+  let daemon: Started | undefined;
+  const log = (): string => daemon?.log() ?? '';
+  const status = (): Promise<Status> => ask<Status>({ socket: join(stateDir, CONTROL_SOCKET), path: '/status' });
+  const ended = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+    daemon?.signal(signal);
+    await daemon?.stop();
+  };
+  return {
+    name,
+    host,
+    stateDir,
+    config,
+    get process() {
+      return daemon;
+    },
+    async start() {
+      const started = await start([PINNACE, 'run', '--config', config], { netns: host.netns });
+      daemon = started;
+      const ready = async (): Promise<boolean> => {
+        if (!started.running) throw new Error(`node ${name} ended with ${await started.ended}`);
+        return (await status()).ready;
+      };
+      await until(`node ${name} is ready`, READY_TIMEOUT_MS, ready, log);
+    },
+    stop: () => ended('SIGTERM'),
+    kill: () => ended('SIGKILL'),
+    status,
+    async sees(...names) {
+      const all = async (): Promise<boolean> => {
+        const { peers } = await status();
+        return names.every(wanted => peers.some(peer => peer.name === wanted && peer.connected));
+      };
+      await until(`node ${name} sees ${names.join(', ')}`, READY_TIMEOUT_MS, all, log);
+    },
+    async holds(contents, timeoutMs = READY_TIMEOUT_MS) {
+      const enough = async (): Promise<boolean> => (await status()).holdings.contents >= contents;
+      await until(`node ${name} tells of ${contents} contents`, timeoutMs, enough, log);
+    },
+    cli: (...args) => run([PINNACE, ...args, '--config', config], { netns: host.netns }),
+    get: (path, asking) => request(host.netns, `http://${MIRROR}${path}`, asking),
+    audit: () => auditLines(join(stateDir, 'audit.jsonl')),
+    policy: text => writeFile(policyFile, text),
+    spooled: () => filesBelow(join(stateDir, 'spool')),
+    log,
+  };
+}
