@@ -38,9 +38,7 @@ export async function decideTag(
     return answer;
   };
   for (const { digest, since } of candidates(counted, min)) {
-    if (!(await there(digest))) continue;
-    // Whatever blocks this candidate blocks every later one too: their newest statements are older.
-    return (await isContested(counted, digest, since, there)) ? undefined : digest;
+    if ((await there(digest)) && !(await isContested(counted, digest, since, there))) return digest;
   }
   return undefined;
 }

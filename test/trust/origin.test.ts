@@ -1,0 +1,108 @@
+/** Origins: what a node may state of a tag, decided once, from its own record of what its mirror answered. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Digest, parseTagReference } from '../../src/oci/oci.ts';
+import { ORIGINS_MAX, openOrigins } from '../../src/trust/origin.ts';
+import { memoryKeep } from '../support/cluster.ts';
+
+const app = parseTagReference('registry.test/team/app:1.0');
+const digest = (i: number): Digest => `sha256:${i.toString(16).padStart(64, '0')}` as Digest;
+const BORN = 1_000_000;
+const world = { now: () => BORN };
+const image = (change: object = {}) => ({
+  reference: app,
+  digest: digest(1),
+  createdAt: BORN + 1,
+  fetched: true,
+  ...change,
+});
+
+void test('what the mirror answered is mirrored, also if it was imported since', async () => {
+  const book = await openOrigins({ keep: memoryKeep(), world });
+  await book.mirrored(app, digest(1));
+  assert.equal(await book.decide(image()), 'mirrored');
+  await book.mirrored(app, digest(2));
+  assert.equal(await book.decide(image({ digest: digest(2), fetched: false })), 'mirrored');
+});
+
+void test('only the same tag with the same digest is mirrored', async () => {
+  const book = await openOrigins({ keep: memoryKeep(), world });
+  await book.mirrored(app, digest(1));
+  assert.equal(await book.decide(image({ digest: digest(2) })), 'observed');
+  assert.equal(await book.decide(image({ reference: parseTagReference('registry.test/team/app:1.1') })), 'observed');
+});
+
+void test('what was never fetched is local; fetched around the mirror since birth is observed; before, unknown', async () => {
+  const book = await openOrigins({ keep: memoryKeep(), world });
+  assert.equal(await book.decide(image({ digest: digest(1), fetched: false, createdAt: 1 })), 'local');
+  assert.equal(await book.decide(image({ digest: digest(2) })), 'observed');
+  assert.equal(await book.decide(image({ digest: digest(3), createdAt: BORN })), 'unknown');
+});
+
+void test('an image is judged once, also across restarts', async () => {
+  const keep = memoryKeep();
+  const first = await openOrigins({ keep, world });
+  assert.equal(await first.decide(image()), 'observed');
+  await first.mirrored(app, digest(1));
+  assert.equal(await first.decide(image()), 'observed');
+  const second = await openOrigins({ keep, world: { now: () => BORN + 999 } });
+  assert.equal(second.born, BORN);
+  assert.equal(await second.decide(image({ fetched: false })), 'observed');
+});
+
+void test('what the mirror answers is on disk before it is answered', async () => {
+  const keep = memoryKeep();
+  const book = await openOrigins({ keep, world });
+  await book.mirrored(app, digest(1));
+  const again = await openOrigins({ keep: memoryKeep(keep.bytes), world });
+  assert.equal(await again.decide(image()), 'mirrored');
+  keep.write = () => Promise.reject(new Error('no space'));
+  await assert.rejects(book.mirrored(app, digest(2)));
+});
+
+void test('a person adopts and forgets a name', async () => {
+  const keep = memoryKeep();
+  const book = await openOrigins({ keep, world });
+  assert.equal(await book.decide(image({ createdAt: 1 })), 'unknown');
+  assert.equal(await book.forget(app), false);
+  await book.adopt(app, digest(1));
+  assert.equal(await (await openOrigins({ keep, world })).decide(image()), 'adopted');
+  assert.equal(await book.forget(app), true);
+  assert.equal(await book.decide(image()), 'unknown');
+  assert.equal(await book.decide(image({ digest: digest(2) })), 'observed');
+  const longer = parseTagReference('registry.test/team/app:1.0.1');
+  assert.equal(await book.decide(image({ reference: longer })), 'observed');
+  assert.equal(await book.forget(app), true);
+  assert.equal(await book.decide(image({ reference: longer })), 'observed');
+});
+
+void test('where the file is lost, images that are there count as unknown', async () => {
+  const book = await openOrigins({ keep: memoryKeep(), world: { now: () => BORN * 2 } });
+  assert.equal(await book.decide(image()), 'unknown');
+});
+
+void test('memory is bounded: the oldest answers go', async () => {
+  const keep = memoryKeep();
+  const book = await openOrigins({ keep, world });
+  const writes = Array.from({ length: ORIGINS_MAX + 2 }, (_, i) => book.mirrored(app, digest(i)));
+  await Promise.all(writes);
+  assert.equal(await book.decide(image({ digest: digest(1) })), 'observed');
+  assert.equal(await book.decide(image({ digest: digest(2) })), 'mirrored');
+});
+
+void test('a file that is half-written, of another form or newer is an error', async () => {
+  const keep = memoryKeep();
+  const book = await openOrigins({ keep, world });
+  await book.mirrored(app, digest(1));
+  await book.adopt(app, digest(1));
+  const text = Buffer.from(keep.bytes!).toString();
+  for (const [bad, code] of [
+    [text.slice(0, text.length / 2), 'STATE_INVALID'],
+    ['', 'STATE_INVALID'],
+    [text.replace('adopted', 'invented'), 'STATE_INVALID'],
+    [text.replace('registry.test', 'REGISTRY.test'), 'STATE_INVALID'],
+    [text.replace('"born":1000000', '"born":"x"'), 'STATE_INVALID'],
+    [text.replace('"version":1', '"version":2'), 'STATE_NEWER'],
+  ] as const)
+    await assert.rejects(openOrigins({ keep: memoryKeep(Buffer.from(bad)), world }), { code });
+});
