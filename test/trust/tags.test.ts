@@ -84,18 +84,18 @@ function byTheBook(claims: readonly TagClaim[], min: number, real: ReadonlySet<D
 }
 
 void test('whatever is stated, the answer is that of the rule, in any order of statements', async () => {
-  const one = fc.tuple(
-    fc.integer({ min: 0, max: 5 }),
-    fc.integer({ min: 0, max: 3 }),
-    fc.integer({ min: 0, max: 3 }),
-    fc.boolean(),
-  );
+  const one = fc.record({
+    peer: fc.integer({ min: 0, max: 5 }),
+    of: fc.integer({ min: 0, max: 2 }),
+    at: fc.integer({ min: 0, max: 3 }),
+    age: fc.constantFrom(0, 0, 0, KEEP_MS + 1),
+  });
   // One statement per signer and moment, as nobody says two things at once.
-  const claims = fc.uniqueArray(one, { maxLength: 12, selector: ([peer, , at]) => `${peer}@${at}` });
-  const real = fc.subarray([0, 1, 2, 3]).map(list => new Set(list.map(digest)));
+  const claims = fc.uniqueArray(one, { minLength: 2, maxLength: 10, selector: ({ peer, at }) => `${peer}@${at}` });
+  const real = fc.constantFrom([0, 1, 2], [0, 1], [1, 2], [2]).map(list => new Set(list.map(digest)));
   await fc.assert(
     fc.asyncProperty(claims, fc.integer({ min: 1, max: 3 }), real, async (list, min, exist) => {
-      const stated = list.map(([peer, of, at, old]) => claim(peer, of, at, old ? NOW - KEEP_MS - 1 : NOW));
+      const stated = list.map(({ peer, of, at, age }) => claim(peer, of, at, NOW - age));
       const answer = await decide(stated, min, of => exist.has(of));
       const allowed = byTheBook(stated, min, exist);
       if (allowed.length) assert.ok(answer !== undefined && allowed.includes(answer));
