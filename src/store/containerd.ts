@@ -10,6 +10,7 @@ import type { World } from '../world.ts';
 import { openBlob } from './containerd-blob.ts';
 import { type BlobRecord, type ContainerdClient, containerdClient, type NamedTarget } from './containerd-client.ts';
 import { followContainerd, type StoreLog } from './containerd-events.ts';
+import { type Disk, realDisk } from './disk.ts';
 import type { Content, Image, Store } from './store.ts';
 
 export interface ContainerdOptions {
@@ -19,6 +20,8 @@ export interface ContainerdOptions {
   readonly namespaces: readonly string[];
   readonly world: World;
   readonly log?: StoreLog;
+  /** What the blobs are read from; the machine's own disk where left out. */
+  readonly disk?: Disk;
 }
 
 /** As containerd itself defines names of namespaces. */
@@ -56,11 +59,13 @@ class ContainerdStore implements Store {
   readonly kind = 'containerd';
   readonly #options: ContainerdOptions;
   readonly #client: ContainerdClient;
+  readonly #disk: Disk;
   /** The content store's folder, as last told. */
   #root: string | undefined;
 
   constructor(options: ContainerdOptions) {
     this.#options = options;
+    this.#disk = options.disk ?? realDisk;
     this.#client = containerdClient(options.socket, options.world);
   }
 
@@ -91,11 +96,11 @@ class ContainerdStore implements Store {
       if (!record) continue;
       const known = this.#root;
       this.#root ??= await this.#client.contentRoot();
-      const content = await openBlob(this.#root, digest, record.size);
+      const content = await openBlob(this.#disk, this.#root, digest, record.size);
       if (content || known === undefined) return content;
       // Recorded but not where it was said to be: removed just now, or containerd was restarted on another folder.
       this.#root = await this.#client.contentRoot();
-      return this.#root === known ? undefined : openBlob(this.#root, digest, record.size);
+      return this.#root === known ? undefined : openBlob(this.#disk, this.#root, digest, record.size);
     }
     return undefined;
   }
