@@ -32,7 +32,9 @@ export async function openBlob(disk: Disk, root: string, digest: Digest, size: n
 function whole(content: Content, path: string): Content {
   const { digest, size, stamp } = content;
   return {
-    ...{ digest, size, stamp },
+    digest,
+    size,
+    stamp,
     close: () => content.close(),
     async read(into, position) {
       const wanted = Math.max(0, Math.min(into.length, size - position));
