@@ -3,6 +3,7 @@
  * simulated wire. `wire-libp2p.ts` and `wire-lane.ts` are the only files that know the libraries. Promises: a link exists
  * only to a peer whose handshake `greet` accepted, before any muxer; sizes, numbers and times are bounded.
  */
+import type { MirrorError } from '../errors.ts';
 import type { PeerId } from '../oci/oci.ts';
 
 /** One bounded message stream: each side sends and receives whole frames. */
@@ -54,7 +55,10 @@ export interface ControlWire {
 /** A lane's socket: raw bytes both ways over TLS 1.3 keyed by a one-time PSK. */
 export interface LaneSocket {
   readonly remoteAddress: string;
-  /** Calls `on` with each piece of bytes in one reused buffer (copy what you keep); false pauses until `resume`. */
+  /**
+   * Calls `on`, set once, with each piece of bytes in one reused buffer (copy what you keep); false pauses until `resume`,
+   * though a few pieces that were on their way may still come.
+   */
   receive(on: (bytes: Uint8Array) => boolean): void;
   resume(): void;
   /** Resolves when the system took the bytes and their memory may be used again. @throws LANE_CLOSED */
@@ -70,12 +74,14 @@ export interface LaneSocket {
 export interface LaneWire {
   /**
    * Accepts lanes on `host:port`. `take` is asked for the key of an identity, which is used up by that; a socket whose
-   * own handshake did not consume a live identity is destroyed. `accepted` gets the socket and what `take` said it is for.
+   * own handshake did not consume a live identity is destroyed. `accepted` gets the socket and what `take` said it is for;
+   * `refused` hears of every connection that was not, with its remote host. @throws PORT_TAKEN, CONFIG_INVALID
    */
   listen(
     address: string,
     take: (identity: string) => { readonly key: Uint8Array; readonly peer: PeerId } | undefined,
     accepted: (socket: LaneSocket, peer: PeerId) => void,
+    refused?: (host: string, error: MirrorError) => void,
   ): Promise<{ readonly port: number; close(): Promise<void> }>;
   /** Dials with a PSK and insists that the session was by PSK. @throws LANE_REFUSED, PEER_UNREACHABLE, HANDSHAKE_TIMEOUT */
   dial(address: string, identity: string, key: Uint8Array, signal: AbortSignal): Promise<LaneSocket>;
