@@ -5,15 +5,16 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { realWorld } from '../../src/world.ts';
+import type { ProcessCluster } from '../support/nodes.ts';
 import { freshPull } from './bench-transfer.ts';
 import type { Bench, Ground } from './ground.ts';
 import { LOADED, librariesOf, nodeFlags } from './imports.ts';
 import { familyOf, residentOf } from './measure.ts';
-import { type BenchCluster, createBenchCluster } from './nodes.ts';
+import { benchCluster, DIGESTS_OF_IMAGE, importImage, pidOf, removeNode, startNode } from './nodes.ts';
 import { needPrograms } from './packages.ts';
 import { until } from './processes.ts';
 import { type Figure, figure, figureOf, type Goal } from './report.ts';
-import { race } from './rounds.ts';
+import { type Contender, race } from './rounds.ts';
 import { curl } from './yardsticks.ts';
 
 /** Milliseconds after which a process that does nothing counts as idle. */
@@ -53,16 +54,18 @@ async function importsMiB(ground: Ground, flags: readonly string[], libraries: r
 /** Idle and start, node and yardstick in turn. */
 async function idleFigures(
   ground: Ground,
-  cluster: BenchCluster,
+  cluster: ProcessCluster,
 ): Promise<Record<'ready' | 'idle' | 'imports', Figure>> {
   const libraries = await librariesOf(ROOTS);
   const [ready, idle, imports]: [number[], number[], number[]] = [[], [], []];
   for (let round = 1; round <= ground.rounds; round++) {
-    const node = await cluster.start(`idle-${round}`);
-    const flags = nodeFlags(await readFile(`/proc/${node.pid}/cmdline`, 'latin1'));
-    ready.push(node.secondsToReady);
-    idle.push(await idleMiB(ground, node.pid));
-    await node.remove();
+    const node = await cluster.add(`idle-${round}`);
+    const began = realWorld.monotonic();
+    await node.start();
+    ready.push((realWorld.monotonic() - began) / 1e3);
+    const flags = nodeFlags(await readFile(`/proc/${pidOf(node)}/cmdline`, 'latin1'));
+    idle.push(await idleMiB(ground, pidOf(node)));
+    await removeNode(node);
     imports.push(await importsMiB(ground, flags, libraries));
     ground.say(`  ${round}/${ground.rounds} ready ${ready.at(-1)?.toFixed(2)} s, idle ${idle.at(-1)?.toFixed(0)} MiB`);
   }
@@ -73,19 +76,19 @@ async function idleFigures(
   };
 }
 
-/** Peaks of the taker and the first giver while a layer of `layerBytes` passes. */
-async function transferPeaks(ground: Ground, layerBytes: readonly number[]): Promise<Figure[]> {
+/** Peaks of the taker and the givers while a layer passes, for each of these sizes in bytes. */
+async function transferPeaks(ground: Ground, sizes: readonly number[]): Promise<Figure[]> {
   const { curl: program } = await needPrograms(ground.processes, { curl: 'curl' }, ground.say);
-  const cluster = await createBenchCluster(ground, 'transfers');
-  const nodes = [await cluster.start('n1'), await cluster.start('n2')];
-  const contenders = await Promise.all(
-    layerBytes.map(async bytes => {
-      const image = await ground.image(bytes);
-      const name = `${bytes >> 20} MiB layer`;
-      return freshPull(ground, name, { cluster, nodes }, image, url => curl(ground.processes, program, url, bytes));
-    }),
-  );
-  for (const bytes of layerBytes) for (const node of nodes) await node.import(await ground.image(bytes));
+  const cluster = await benchCluster(ground, 2 + sizes.length * ground.rounds);
+  const nodes = [await startNode(cluster, 'n1'), await startNode(cluster, 'n2')];
+  const holders = { cluster, nodes, digests: DIGESTS_OF_IMAGE * sizes.length };
+  const contenders: Contender[] = [];
+  for (const bytes of sizes) {
+    const image = await ground.image(bytes);
+    for (const node of nodes) await importImage(node, image);
+    const get = (url: string): Promise<void> => curl(ground.processes, program, url, bytes);
+    contenders.push(freshPull(ground, `${bytes >> 20} MiB layer`, holders, image, get));
+  }
   const samples = await race(contenders, { ...ground, warm: 0 });
   return contenders.map(({ name, bytes }) => figureOf(name, bytes, samples.get(name)!));
 }
@@ -102,10 +105,10 @@ export const idleBench: Bench = {
   name: 'idle',
   summary: 'resident memory idle and in transfers, and start to ready',
   async run(ground) {
-    const cluster = await createBenchCluster(ground, 'idle');
-    await cluster.start('n1');
+    const cluster = await benchCluster(ground, 1 + ground.rounds);
+    const first = await startNode(cluster, 'n1');
     const { ready, idle, imports } = await idleFigures(ground, cluster);
-    await ground.processes.stopAll();
+    await first.stop();
     const peaks = await transferPeaks(ground, [ground.layerBytes / SMALLER, ground.layerBytes]);
     const peak = (at: number, name: string): number => peaks[at]?.peak?.[name] ?? Number.NaN;
     return {

@@ -1,7 +1,7 @@
 /** A layer that the node itself holds, store → curl, against nginx plain → curl. */
 import { clusterHolding } from './bench-transfer.ts';
 import type { Bench } from './ground.ts';
-import { getManifest, mirrorUrl } from './nodes.ts';
+import { DIGESTS_OF_IMAGE, getManifest, mirrorUrl, pidOf, untilProved } from './nodes.ts';
 import { needPrograms } from './packages.ts';
 import { figureOf } from './report.ts';
 import { type Contender, race } from './rounds.ts';
@@ -17,15 +17,16 @@ export const localBench: Bench = {
     const programs = await needPrograms(ground.processes, { curl: 'curl' }, ground.say);
     const image = await ground.image(ground.layerBytes);
     const yardsticks = await startYardsticks(ground, image);
-    const { nodes } = await clusterHolding(ground, 'local', image, 1);
+    const { nodes } = await clusterHolding(ground, image, 1, 0);
     const node = nodes[0]!;
+    await untilProved(node, DIGESTS_OF_IMAGE, ground.signal);
     await getManifest(node, image, ground.signal);
-    const url = mirrorUrl(node, image, 'blobs', image.layer.digest);
+    const url = mirrorUrl(node.mirror, image, 'blobs', image.layer.digest);
     const hit: Contender = {
       name: 'store → curl',
       bytes: image.layer.size,
       run: () => curl(ground.processes, programs.curl, url, image.layer.size),
-      processes: () => ({ node: node.pid }),
+      processes: () => ({ node: pidOf(node) }),
     };
     const contenders = [yardsticks.local, hit];
     const samples = await race(contenders, { ...ground, warm: 1 });

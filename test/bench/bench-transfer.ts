@@ -2,84 +2,87 @@
  * A large layer from node to node to curl, proved and encrypted, against nginx TLS → nginx proxy → curl, which verifies
  * nothing, and the same piped into a hash. Once with two vouchers (handed on chunk by chunk), once with one (whole first).
  */
+import type { ProcessCluster, ProcessNode } from '../support/nodes.ts';
 import type { Bench, Ground } from './ground.ts';
 import type { BenchImage } from './image.ts';
-import { type BenchCluster, type BenchNode, createBenchCluster, getManifest, mirrorUrl, untilHeld } from './nodes.ts';
+import {
+  benchCluster,
+  DIGESTS_OF_IMAGE,
+  getManifest,
+  importImage,
+  mirrorUrl,
+  pidOf,
+  removeNode,
+  startNode,
+  untilHeld,
+} from './nodes.ts';
 import { needPrograms } from './packages.ts';
 import { figureOf, type Goal } from './report.ts';
 import { type Contender, race, type Sample } from './rounds.ts';
 import { curl, curlHashed, startYardsticks } from './yardsticks.ts';
 
-/** A manifest, a config, a layer. */
-const DIGESTS_OF_IMAGE = 3;
+const WARM_ROUNDS = 1;
 /** What is promised and aimed at, as a share of nginx proxy and of nginx proxy with a hash. */
 const TWO_VOUCHERS = { limits: [0.45, 0.8], aims: [0.6, 1] } as const;
 const ONE_VOUCHER = { limits: [0.35, 0.55] } as const;
 
-/** A cluster in which every one of `holders` nodes holds the image. */
+/** A cluster and those of its nodes that hold the image. */
+export interface Holders {
+  readonly cluster: ProcessCluster;
+  readonly nodes: readonly ProcessNode[];
+  /** How many digests each of them tells of once it has hashed all that was imported. */
+  readonly digests: number;
+}
+
+/** A cluster in which `holders` nodes hold the image, with room for `fresh` more nodes. */
 export async function clusterHolding(
   ground: Ground,
-  name: string,
   image: BenchImage,
   holders: number,
-): Promise<{ cluster: BenchCluster; nodes: BenchNode[] }> {
-  const cluster = await createBenchCluster(ground, name);
-  const nodes: BenchNode[] = [];
+  fresh: number,
+): Promise<Holders> {
+  const cluster = await benchCluster(ground, holders + fresh);
+  const nodes: ProcessNode[] = [];
   for (let at = 1; at <= holders; at++) {
-    const node = await cluster.start(`n${at}`);
-    await node.import(image);
+    const node = await startNode(cluster, `n${at}`);
+    await importImage(node, image);
     nodes.push(node);
   }
-  return { cluster, nodes };
+  return { cluster, nodes, digests: DIGESTS_OF_IMAGE };
 }
 
 /**
- * A node that knows the image's holders and its manifest, and has nothing of the layer. A new name every time: a node whose
- * state was taken away would be refused as one that goes back in time, and one that keeps it vouches for itself.
+ * Pulls the layer on a fresh node each round, one that knows the holders and the manifest and has nothing of the layer;
+ * `get` does it. A new name every time: a node whose state was taken away would be refused as one that goes back in time,
+ * and one that keeps it vouches for itself.
  */
-export async function freshNode(
-  ground: Ground,
-  cluster: BenchCluster,
-  name: string,
-  holders: readonly BenchNode[],
-  image: BenchImage,
-): Promise<BenchNode> {
-  const node = await cluster.start(name);
-  await untilHeld(
-    node,
-    holders.map(holder => holder.name),
-    DIGESTS_OF_IMAGE,
-    ground.signal,
-  );
-  await getManifest(node, image, ground.signal);
-  return node;
-}
-
-/** Pulls the layer on a fresh node each round; `get` does it. */
 export function freshPull(
   ground: Ground,
   name: string,
-  from: { readonly cluster: BenchCluster; readonly nodes: readonly BenchNode[] },
+  { cluster, nodes, digests }: Holders,
   image: BenchImage,
   get: (url: string) => Promise<void>,
 ): Contender {
   let count = 0;
-  let node: BenchNode | undefined;
+  let taker: ProcessNode | undefined;
+  const prefix = name
+    .replace(/[^a-z0-9]+/gi, '-')
+    .toLowerCase()
+    .slice(0, 24);
   return {
     name,
     bytes: image.layer.size,
     async prepare() {
-      node = await freshNode(ground, from.cluster, `fresh-${++count}`, from.nodes, image);
+      taker = await startNode(cluster, `${prefix}-${++count}`);
+      await untilHeld(taker, nodes, digests, ground.signal);
+      await getManifest(taker, image, ground.signal);
     },
-    run: () => get(mirrorUrl(node!, image, 'blobs', image.layer.digest)),
+    run: () => get(mirrorUrl(taker!.mirror, image, 'blobs', image.layer.digest)),
     async clean() {
-      await node?.remove();
-      node = undefined;
+      if (taker) await removeNode(taker);
+      taker = undefined;
     },
-    processes: () =>
-      Object.fromEntries(
-        [...from.nodes, node!].map((one, at, all) => [at === all.length - 1 ? 'taker' : one.name, one.pid]),
-      ),
+    processes: () => ({ ...Object.fromEntries(nodes.map(node => [node.name, pidOf(node)])), taker: pidOf(taker!) }),
   };
 }
 
@@ -111,8 +114,8 @@ export const transferBench: Bench = {
     const programs = await needPrograms(ground.processes, { curl: 'curl', openssl: 'openssl' }, ground.say);
     const image = await ground.image(ground.layerBytes);
     const yardsticks = await startYardsticks(ground, image);
-    const two = await clusterHolding(ground, 'two', image, 2);
-    const one = await clusterHolding(ground, 'one', image, 1);
+    const two = await clusterHolding(ground, image, 2, ground.rounds + WARM_ROUNDS + 1);
+    const one = await clusterHolding(ground, image, 1, ground.rounds + WARM_ROUNDS);
     const get = (url: string): Promise<void> => curl(ground.processes, programs.curl, url, image.layer.size);
     const contenders = [
       yardsticks.proxied,
@@ -120,7 +123,7 @@ export const transferBench: Bench = {
       yardsticks.proxiedHashed,
       freshPull(ground, 'one voucher: node → node → curl', one, image, get),
     ] as const;
-    const samples = await race(contenders, { ...ground, warm: 1 });
+    const samples = await race(contenders, { ...ground, warm: WARM_ROUNDS });
 
     // Untimed: what came out is the layer, not only as long as it.
     const hex = image.layer.digest.slice('sha256:'.length);

@@ -13,6 +13,8 @@ export interface Ground {
   readonly signal: AbortSignal;
   /** An image with one layer of `layerBytes`; the same one when asked again. */
   image(layerBytes: number): Promise<BenchImage>;
+  /** Runs when the bench has ended, well or not; the last one that was added first. */
+  readonly atEnd: (work: () => Promise<void>) => void;
   /** Progress for a person. */
   readonly say: (text: string) => void;
 }

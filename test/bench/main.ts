@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { realWorld } from '../../src/world.ts';
 import { idleBench } from './bench-idle.ts';
 import { localBench } from './bench-local.ts';
+import { lookupBench } from './bench-lookup.ts';
 import { shareBench } from './bench-share.ts';
 import { transferBench } from './bench-transfer.ts';
 import { yardsticksBench } from './bench-yardsticks.ts';
@@ -19,7 +20,7 @@ import { LeftOut, programPath } from './packages.ts';
 import { createProcesses, type Processes } from './processes.ts';
 import { type Outcome, table } from './report.ts';
 
-const BENCHES: readonly Bench[] = [yardsticksBench, transferBench, localBench, idleBench, shareBench];
+const BENCHES: readonly Bench[] = [yardsticksBench, transferBench, localBench, idleBench, lookupBench, shareBench];
 const DEFAULT_ROUNDS = 5;
 const DEFAULT_LAYER_MIB = 1024;
 const MOST_ROUNDS = 100;
@@ -71,7 +72,9 @@ function readOptions(args: readonly string[]): Options | undefined {
   };
 }
 
-async function runOne(bench: Bench, ground: Ground): Promise<Outcome> {
+async function runOne(bench: Bench, base: Omit<Ground, 'atEnd'>): Promise<Outcome> {
+  const ends: (() => Promise<void>)[] = [];
+  const ground: Ground = { ...base, atEnd: work => void ends.push(work) };
   ground.say(`${bench.name}: ${bench.summary}`);
   const began = realWorld.monotonic();
   const seconds = (): number => (realWorld.monotonic() - began) / 1e3;
@@ -83,6 +86,7 @@ async function runOne(bench: Bench, ground: Ground): Promise<Outcome> {
     const why = error instanceof Error ? error.message : String(error);
     return { bench: bench.name, state: error instanceof LeftOut ? 'left out' : 'failed', why, seconds: seconds() };
   } finally {
+    for (const end of ends.reverse()) await end();
     await ground.processes.stopAll();
     await rm(ground.dir, { recursive: true, force: true });
   }
@@ -119,7 +123,7 @@ async function main(): Promise<number> {
   const dir = await mkdtemp(join(tmpdir(), 'pinnace-bench-'));
   const processes = createProcesses(stop.signal);
   const images = new Map<number, Promise<BenchImage>>();
-  const ground = (bench: Bench): Ground => ({
+  const ground = (bench: Bench): Omit<Ground, 'atEnd'> => ({
     dir: join(dir, bench.name),
     processes,
     rounds: options.rounds,
