@@ -69,7 +69,8 @@ export function run(argv: readonly string[], around: Surroundings & { readonly i
 
 /** Starts a program that goes on. Throws where it cannot be started at all. */
 export async function start(argv: readonly string[], around: Surroundings = {}): Promise<Started> {
-  const child = spawned(argv, around, 'ignore');
+  // Where the test itself is killed, what it started gets SIGTERM from the kernel.
+  const child = spawned(['setpriv', '--pdeathsig', 'TERM', ...argv], around, 'ignore');
   let log = '';
   const keep = (bytes: Buffer): void => {
     log = (log + bytes.toString()).slice(-KEPT_LOG_BYTES);
