@@ -64,7 +64,12 @@ systemTest('a network goes with its lab, and a program with the test that starte
     console.log('started ' + pid);
     setInterval(() => undefined, 1000);`;
   const parent = await start([process.execPath, '--input-type=module', '-e', script]);
-  const pid = await until('it started', 10_000, async () => /started (\d+)/.exec(parent.log())?.[1], parent.log);
+  const pid = await until(
+    'it started',
+    10_000,
+    async () => /started (\d+)/.exec(parent.log())?.[1],
+    () => parent.log(),
+  );
   assert.ok(existsSync(`/proc/${pid}`));
   parent.signal('SIGKILL');
   assert.equal(await parent.ended, 'SIGKILL');
