@@ -25,6 +25,7 @@ const CODES = {
   STATE_INVALID: 'invalid',
   STATE_NEWER: 'invalid',
   FILE_UNREADABLE: 'unavailable',
+  FILE_EXISTS: 'invalid',
   PORT_TAKEN: 'unavailable',
   SECRET_EXPOSED: 'invalid',
   PASSPHRASE_WRONG: 'invalid',

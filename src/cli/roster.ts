@@ -1,0 +1,57 @@
+/** `pinnace roster sign`: the next roster, for another 90 days. */
+import { join } from 'node:path';
+import type { Roster } from '../identity/roster.ts';
+import { noPositionals } from './cluster.ts';
+import { ClusterFolder, FILES } from './cluster-folder.ts';
+import type { Command, Io } from './command.ts';
+import { PASSPHRASE_OPTIONS, PASSPHRASE_USAGE, passphraseFor } from './passphrase.ts';
+
+export const ROSTER_OPTIONS = { dir: { type: 'string' }, ...PASSPHRASE_OPTIONS } as const;
+export const ROSTER_USAGE = `  --dir DIR            the folder of pinnace cluster init (default .)
+${PASSPHRASE_USAGE}`;
+
+type Values = Readonly<Record<string, unknown>>;
+
+/** The folder that the options name. @throws FILE_UNREADABLE, STATE_INVALID, STATE_NEWER */
+export const folderOf = ({ dir }: Values): Promise<ClusterFolder> =>
+  ClusterFolder.open(typeof dir === 'string' ? dir : '.');
+
+/** Signs the next roster of `folder`, with `more` taken back as well. @throws PASSPHRASE_WRONG, SECRET_EXPOSED, FILE_EXISTS */
+export async function signNext(
+  folder: ClusterFolder,
+  values: Values,
+  io: Io,
+  more: ReadonlyMap<string, number> = new Map(),
+): Promise<Roster> {
+  const issuer = await folder.issuer(passphraseFor(values, io));
+  return folder.nextRoster(issuer, io.world.now(), more);
+}
+
+/** What a roster is, for --json. */
+export const rosterJson = ({ dir }: ClusterFolder, { seq, expiresAt, revoked }: Roster): object => ({
+  file: join(dir, FILES.roster),
+  seq,
+  expiresAt,
+  revoked: [...revoked.keys()],
+});
+
+/** Tells a person how a roster reaches the nodes. */
+export function tellRoster({ dir }: ClusterFolder, { seq, expiresAt }: Roster, io: Io): void {
+  const file = join(dir, FILES.roster);
+  io.out(`${file}: roster ${seq}, until ${new Date(expiresAt).toISOString()}\n`);
+  io.out(`copy it into the folder incoming/ of the stateDir of any one running node; it spreads from there\n`);
+}
+
+export const rosterSign: Command = {
+  name: 'roster sign',
+  summary: 'renew the roster for another 90 days',
+  usage: `pinnace roster sign [--dir DIR] [--passphrase-file F] [--json]\n${ROSTER_USAGE}\n`,
+  options: ROSTER_OPTIONS,
+  async run({ values, positionals }, io) {
+    noPositionals(positionals, 'roster sign');
+    const folder = await folderOf(values);
+    const roster = await signNext(folder, values, io);
+    if (io.json) return io.out(`${JSON.stringify({ roster: rosterJson(folder, roster) })}\n`);
+    tellRoster(folder, roster, io);
+  },
+};
