@@ -9,10 +9,12 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { realWorld } from '../../src/world.ts';
 import { idleBench } from './bench-idle.ts';
+import { linkBench } from './bench-link.ts';
 import { localBench } from './bench-local.ts';
 import { lookupBench } from './bench-lookup.ts';
 import { shareBench } from './bench-share.ts';
 import { transferBench } from './bench-transfer.ts';
+import { unhelpedBench } from './bench-unhelped.ts';
 import { yardsticksBench } from './bench-yardsticks.ts';
 import type { Bench, Ground } from './ground.ts';
 import { type BenchImage, buildBenchImage } from './image.ts';
@@ -20,7 +22,16 @@ import { LeftOut, programPath } from './packages.ts';
 import { createProcesses, type Processes } from './processes.ts';
 import { type Outcome, table } from './report.ts';
 
-const BENCHES: readonly Bench[] = [yardsticksBench, transferBench, localBench, idleBench, lookupBench, shareBench];
+const BENCHES: readonly Bench[] = [
+  yardsticksBench,
+  transferBench,
+  localBench,
+  idleBench,
+  lookupBench,
+  shareBench,
+  unhelpedBench,
+  linkBench,
+];
 const DEFAULT_ROUNDS = 5;
 const DEFAULT_LAYER_MIB = 1024;
 const MOST_ROUNDS = 100;
@@ -138,6 +149,8 @@ async function main(): Promise<number> {
     },
     say: text => void process.stderr.write(`${text}\n`),
   });
+  // What the ground of the system tests prints is progress; stdout is for the results.
+  console.log = (...words: unknown[]) => console.error(...words);
   try {
     const outcomes: Outcome[] = [];
     for (const bench of options.benches) outcomes.push(await runOne(bench, ground(bench)));
