@@ -1,0 +1,17 @@
+/** The spool on the real disk and on one in memory passes the suite of spools. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { realDisk } from '../../src/store/disk.ts';
+import { openSpool } from '../../src/store/spool.ts';
+import { realWorld } from '../../src/world.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
+import { SPOOL_BYTES, spoolConformance } from './spool.ts';
+
+spoolConformance('on disk', async t => {
+  const dir = await mkdtemp(join(tmpdir(), 'pinnace-spool-'));
+  t.after(() => rm(dir, { recursive: true }));
+  return openSpool(realDisk, join(dir, 'spool'), SPOOL_BYTES, realWorld);
+});
+
+spoolConformance('in memory', () => openSpool(new MemoryDisk(), '/spool', SPOOL_BYTES, realWorld));
