@@ -68,6 +68,7 @@ export async function layGround(config: Config, world: World, log: Logger, life:
   const policy = await PolicyFile.open(config.policyFile);
   const audit = await openAudit({
     journal: journalAt(disk, at('audit.jsonl')),
+    tail: maxBytes => endOfFile(disk, at('audit.jsonl'), maxBytes),
     world,
     policyHash: () => policy.now().hash,
     node: self.name,
@@ -88,9 +89,22 @@ export async function layGround(config: Config, world: World, log: Logger, life:
         : createContainerdStore({ ...config.store, world, log }),
     spool: await openSpool(disk, at('spool'), config.spool.maxBytes, world),
     hashes: await openHashes(disk, at('proofs'), world, { busy: () => traffic.busy() }),
-    evidence: await openEvidence({ keep: keep('evidence.json'), world }),
+    evidence: await openEvidence({ keep: keep('evidence.json') }),
     origins: await openOrigins({ keep: keep('origins.json'), world }),
   };
+}
+
+/** The last bytes of a file, at most `maxBytes`; none where it is absent. */
+async function endOfFile(disk: Disk, path: string, maxBytes: number): Promise<Uint8Array> {
+  const file = await disk.openRead(path);
+  if (!file) return new Uint8Array(0);
+  try {
+    const { size } = await file.facts();
+    const bytes = new Uint8Array(Math.min(size, maxBytes));
+    return bytes.subarray(0, await file.read(bytes, size - bytes.length));
+  } finally {
+    await file.close();
+  }
 }
 
 /** The policy in force: the last good one of its file. */
