@@ -2,6 +2,7 @@
  * What a mirror costs that cannot help: small images that no node holds, pulled by containerd 2.x from a registry, in turn
  * with the mirror asked first and without it.
  */
+import type { BuiltImage } from '../support/images.ts';
 import type { Containerd } from '../support/system/containerd.ts';
 import type { Lab } from '../support/system/lab.ts';
 import { MIRROR, type PinnaceNode, sharing } from '../support/system/node.ts';
@@ -15,6 +16,7 @@ import { type Contender, race, type Sample } from './rounds.ts';
 /** Pulls of either kind in each round of the bench: 100 in five. */
 const PULLS_PER_ROUND = 20;
 const WARM_PULLS = 3;
+const PUSHES_AT_ONCE = 4;
 const LAYERS = 3;
 const LAYER_BYTES = 4_096;
 const SHARE = 0.95;
@@ -26,13 +28,14 @@ const REPOSITORY = 'bench/small';
 
 /** Puts `count` images into the registry that share no content with any other. */
 async function pushSmallImages(lab: Lab, registry: Registry, prefix: string, count: number): Promise<void> {
+  const images: BuiltImage[] = [];
   for (let at = 0; at < count; at++) {
-    const layers = Array.from({ length: LAYERS }, (_, layer) => ({
-      randomBytes: LAYER_BYTES,
-      seed: `${prefix} ${at} ${layer}`,
-    }));
-    await registry.push(await lab.image({ reference: `${WITH}/${REPOSITORY}:${prefix}-${at}`, layers, gzip: true }));
+    const seeds = Array.from({ length: LAYERS }, (_, layer) => `${prefix} ${at} ${layer}`);
+    const layers = seeds.map(seed => ({ randomBytes: LAYER_BYTES, seed }));
+    images.push(await lab.image({ reference: `${WITH}/${REPOSITORY}:${prefix}-${at}`, layers, gzip: true }));
   }
+  for (let at = 0; at < count; at += PUSHES_AT_ONCE)
+    await Promise.all(images.slice(at, at + PUSHES_AT_ONCE).map(image => registry.push(image)));
 }
 
 function pulling(containerd: Containerd, node: PinnaceNode, name: string, registry: string, prefix: string): Contender {
