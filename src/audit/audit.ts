@@ -7,21 +7,46 @@ import type { Digest, PeerId } from '../oci/oci.ts';
 
 /** Everything that is recorded. `reference` is registry/repository[:tag][@digest]; times and sizes are ms and bytes. */
 export type Event =
-  | { readonly event: 'node.started'; readonly peer: PeerId; readonly node: string; readonly version: string; readonly start: number }
+  // The log's own: what was half-written when it was opened, and how many records could not be written since the last.
+  | { readonly event: 'audit.resumed'; readonly torn: boolean; readonly refused: number }
+  | {
+      readonly event: 'node.started';
+      readonly peer: PeerId;
+      readonly node: string;
+      readonly version: string;
+      readonly start: number;
+    }
   | { readonly event: 'node.stopped'; readonly reason: string }
   | { readonly event: 'peer.admitted'; readonly peer: PeerId; readonly node: string; readonly address: string }
-  | { readonly event: 'peer.refused'; readonly peer?: PeerId; readonly address: string; readonly code: Code; readonly count?: number }
+  | {
+      readonly event: 'peer.refused';
+      readonly peer?: PeerId;
+      readonly address: string;
+      readonly code: Code;
+      readonly count?: number;
+    }
   | { readonly event: 'peer.revoked'; readonly peer: PeerId }
   | { readonly event: 'roster.accepted'; readonly seq: number; readonly expiresAt: number }
   | { readonly event: 'roster.refused'; readonly source: string; readonly code: Code; readonly count?: number }
   | { readonly event: 'policy.loaded'; readonly file: string }
   | { readonly event: 'policy.refused'; readonly file: string; readonly code: Code }
-  | { readonly event: 'tag.resolved'; readonly reference: string; readonly digest: Digest; readonly by: 'pin' | 'statements' }
+  | {
+      readonly event: 'tag.resolved';
+      readonly reference: string;
+      readonly digest: Digest;
+      readonly by: 'pin' | 'statements';
+    }
   | { readonly event: 'tag.stated'; readonly reference: string; readonly digest: Digest; readonly origin: string }
   | { readonly event: 'tag.adopted'; readonly reference: string; readonly digest: Digest }
   | { readonly event: 'tag.forgotten'; readonly reference: string }
   | { readonly event: 'pull.refused'; readonly reference: string; readonly code: Code; readonly count?: number }
-  | { readonly event: 'pull.started'; readonly id: string; readonly reference: string; readonly digest: Digest; readonly size: number }
+  | {
+      readonly event: 'pull.started';
+      readonly id: string;
+      readonly reference: string;
+      readonly digest: Digest;
+      readonly size: number;
+    }
   | {
       readonly event: 'pull.ended';
       readonly id: string;
@@ -33,12 +58,45 @@ export type Event =
     }
   | { readonly event: 'share.offered'; readonly reference: string; readonly digest: Digest; readonly rule: string }
   | { readonly event: 'share.withdrawn'; readonly reference: string; readonly digest: Digest }
-  | { readonly event: 'serve.started'; readonly id: string; readonly peer: PeerId; readonly digest: Digest; readonly offset: number; readonly length: number }
-  | { readonly event: 'serve.ended'; readonly id: string; readonly peer: PeerId; readonly digest: Digest; readonly bytes: number; readonly code?: Code }
-  | { readonly event: 'serve.refused'; readonly peer: PeerId; readonly digest: Digest; readonly code: Code; readonly count?: number }
+  | {
+      readonly event: 'serve.started';
+      readonly id: string;
+      readonly peer: PeerId;
+      readonly digest: Digest;
+      readonly offset: number;
+      readonly length: number;
+    }
+  | {
+      readonly event: 'serve.ended';
+      readonly id: string;
+      readonly peer: PeerId;
+      readonly digest: Digest;
+      readonly bytes: number;
+      readonly code?: Code;
+    }
+  | {
+      readonly event: 'serve.refused';
+      readonly peer: PeerId;
+      readonly digest: Digest;
+      readonly code: Code;
+      readonly count?: number;
+    }
   | { readonly event: 'statement.signed'; readonly kind: string; readonly seq: number }
-  | { readonly event: 'statement.refused'; readonly peer: PeerId; readonly kind: string; readonly code: Code; readonly count?: number }
-  | { readonly event: 'lie.found'; readonly peer: PeerId; readonly node: string; readonly digest: Digest; readonly kind: 'chunk' | 'proof'; readonly code: Code }
+  | {
+      readonly event: 'statement.refused';
+      readonly peer: PeerId;
+      readonly kind: string;
+      readonly code: Code;
+      readonly count?: number;
+    }
+  | {
+      readonly event: 'lie.found';
+      readonly peer: PeerId;
+      readonly node: string;
+      readonly digest: Digest;
+      readonly kind: 'chunk' | 'proof';
+      readonly code: Code;
+    }
   | { readonly event: 'evidence.kept'; readonly id: string; readonly peer: PeerId; readonly digest: Digest }
   | { readonly event: 'evidence.cleared'; readonly id: string }
   | { readonly event: 'store.corrupt'; readonly digest: Digest; readonly detail: string };
