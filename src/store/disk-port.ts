@@ -69,6 +69,15 @@ export function isDiskFull(error: unknown): boolean {
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
+/** Closes `file` after `work`, whatever came of it. @throws what `work` throws */
+export async function closeAfter<T>(file: Pick<OpenFile, 'close'>, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } finally {
+    await file.close();
+  }
+}
+
 /** Reads a file of at most `maxBytes` whole. @throws `FILE_UNREADABLE` beyond that */
 export async function readWhole(file: OpenFile, path: string, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const { size } = await file.facts();

@@ -15,7 +15,7 @@ import {
   watch,
 } from 'node:fs/promises';
 import { assert, MirrorError } from '../errors.ts';
-import type { Disk, FileFacts, OpenFile } from './disk-port.ts';
+import { closeAfter, type Disk, type FileFacts, type OpenFile } from './disk-port.ts';
 
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const FILE_MODE = 0o600;
@@ -199,7 +199,7 @@ export const realDisk: Disk = {
       folder,
       await attempt('open', folder, () => openDescriptor(folder, O_RDONLY | O_DIRECTORY)),
     );
-    await file.sync().finally(() => file.close());
+    await closeAfter(file, () => file.sync());
   },
   touch: (path, modifiedAt) => attempt('touch', path, () => utimes(path, modifiedAt / 1000, modifiedAt / 1000)),
   free: folder =>

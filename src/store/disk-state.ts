@@ -5,7 +5,7 @@
 import { dirname } from 'node:path';
 import { MirrorError } from '../errors.ts';
 import type { Journal, Keep } from '../world.ts';
-import { type Disk, type OpenFile, readWhole } from './disk-port.ts';
+import { closeAfter, type Disk, type OpenFile, readWhole } from './disk-port.ts';
 
 /** The largest state file. */
 const KEEP_MAX_BYTES = 256 << 20;
@@ -29,12 +29,10 @@ function inTurn(): <T>(work: () => Promise<T>) => Promise<T> {
 export async function replaceFile(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
   const beside = `${path}.new`;
   const file = await disk.create(beside);
-  try {
+  await closeAfter(file, async () => {
     await file.write(bytes, 0);
     await file.sync();
-  } finally {
-    await file.close();
-  }
+  });
   await disk.rename(beside, path);
   await disk.syncFolder(dirname(path));
 }
@@ -47,7 +45,7 @@ export function keepAt(disk: Disk, path: string): Keep {
       turn(async () => {
         const file = await disk.openRead(path);
         if (!file) return undefined;
-        return await readWhole(file, path, KEEP_MAX_BYTES).finally(() => file.close());
+        return closeAfter(file, () => readWhole(file, path, KEEP_MAX_BYTES));
       }),
     write: bytes => turn(() => replaceFile(disk, path, bytes)),
   };
@@ -94,15 +92,13 @@ async function openAtLine(disk: Disk, path: string): Promise<OpenFile> {
 export async function readSecret(disk: Disk, path: string): Promise<Uint8Array<ArrayBuffer>> {
   const file = await disk.openRead(path, 'follow');
   if (!file) throw new MirrorError('FILE_UNREADABLE', `the secret file ${path} is not there`);
-  try {
+  return closeAfter(file, async () => {
     const { mode } = await file.facts();
     if (mode & NOT_OWNER)
       throw new MirrorError(
         'SECRET_EXPOSED',
         `${path} may be read by others (mode ${mode.toString(8)}): chmod 600 ${path}`,
       );
-    return await readWhole(file, path, SECRET_MAX_BYTES);
-  } finally {
-    await file.close();
-  }
+    return readWhole(file, path, SECRET_MAX_BYTES);
+  });
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { assert, MirrorError } from '../errors.ts';
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/oci.ts';
 import type { World } from '../world.ts';
-import { contentOf, type Disk, isDiskFull, type OpenFile } from './disk.ts';
+import { closeAfter, contentOf, type Disk, isDiskFull, type OpenFile } from './disk.ts';
 import { type Kept, SpoolWriting, type WritingRooms } from './spool-writing.ts';
 import type { Content, Spool, Spooled } from './store.ts';
 
@@ -16,6 +16,12 @@ const CONTENTS_MAX = 65_536;
 /** Names of whole contents: algorithm, hex, size, and a number, so that no name is ever used twice. */
 const WHOLE_NAME = /^(sha256|sha512)-([a-f0-9]{64,128})-(\d{1,15})-(\d{1,15})$/;
 const PARTIAL_SUFFIX = '.part';
+
+/** A spool on disk, which also works when nobody waits. */
+export interface OpenSpool extends Spool {
+  /** Resolves when every content committed so far would be found by a later run. */
+  settled(): Promise<void>;
+}
 
 /** A whole content of the spool. */
 interface Whole {
@@ -34,7 +40,7 @@ interface Whole {
  * Opens the spool in the folder `dir`, made where missing; partial files of an earlier run go, whole ones stay, the least
  * recently used first to leave. `maxBytes` counts contents alone. @throws FILE_UNREADABLE
  */
-export async function openSpool(disk: Disk, dir: string, maxBytes: number, world: World): Promise<Spool> {
+export async function openSpool(disk: Disk, dir: string, maxBytes: number, world: World): Promise<OpenSpool> {
   await disk.mkdir(dir);
   const found: { digest: Digest; size: number; path: string; usedAt: number }[] = [];
   let named = 0;
@@ -58,7 +64,7 @@ export async function openSpool(disk: Disk, dir: string, maxBytes: number, world
   return spool;
 }
 
-class DiskSpool implements Spool {
+class DiskSpool implements OpenSpool {
   readonly #disk: Disk;
   readonly #dir: string;
   readonly #maxBytes: number;
@@ -86,6 +92,10 @@ class DiskSpool implements Spool {
     let evictable = 0;
     for (const { size, readers } of this.#whole.values()) if (readers === 0) evictable += size;
     return Math.max(0, this.#maxBytes - this.#used + evictable);
+  }
+
+  settled(): Promise<void> {
+    return this.#saved;
   }
 
   list(): readonly Digest[] {
@@ -199,7 +209,7 @@ class DiskSpool implements Spool {
   async #saveNow(whole: Whole): Promise<void> {
     const file = await this.#disk.openRead(whole.path);
     if (!file) return;
-    await file.sync().finally(() => file.close());
+    await closeAfter(file, () => file.sync());
     const name = whole.path.slice(0, -PARTIAL_SUFFIX.length);
     // First a second name, then the old one goes: whoever opens it meanwhile finds one of them.
     if (!(await this.#disk.link(whole.path, name))) return;

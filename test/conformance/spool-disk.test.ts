@@ -10,8 +10,12 @@ import { SPOOL_BYTES, spoolConformance } from './spool.ts';
 
 spoolConformance('on disk', async t => {
   const dir = await mkdtemp(join(tmpdir(), 'pinnace-spool-'));
-  t.after(() => rm(dir, { recursive: true }));
-  return openSpool(realDisk, join(dir, 'spool'), SPOOL_BYTES, realWorld);
+  const spool = await openSpool(realDisk, join(dir, 'spool'), SPOOL_BYTES, realWorld);
+  t.after(async () => {
+    await spool.settled();
+    await rm(dir, { recursive: true });
+  });
+  return spool;
 });
 
 spoolConformance('in memory', () => openSpool(new MemoryDisk(), '/spool', SPOOL_BYTES, realWorld));

@@ -6,11 +6,10 @@ import { digestOf } from '../../src/oci/oci.ts';
 import type { OpenFile } from '../../src/store/disk.ts';
 import { openSpool } from '../../src/store/spool.ts';
 import { realWorld } from '../../src/world.ts';
-import { bytesFor, fill, readAll } from '../conformance/spool.ts';
+import { bytesFor, fill, freed, readAll } from '../conformance/spool.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 
 const DIR = '/spool';
-const turn = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 5));
 
 /** A memory disk whose writes end when, and as, the test says. */
 class SlowDisk extends MemoryDisk {
@@ -41,7 +40,7 @@ void describe('the spool', () => {
     await (await before.open(a))?.close();
     const partial = await before.begin(digestOf(bytesFor(3, 1)), 100);
     await partial.append(bytesFor(3, 50));
-    await turn();
+    await before.settled();
     const after = await openSpool(disk, DIR, 1000, world);
     assert.deepEqual(after.list(), [b, a]);
     assert.equal((await disk.list(DIR)).length, 2);
@@ -55,7 +54,7 @@ void describe('the spool', () => {
     const disk = new MemoryDisk();
     const before = await openSpool(disk, DIR, 1000, realWorld);
     for (const seed of [1, 2, 3]) await fill(before, bytesFor(seed, 300));
-    await turn();
+    await before.settled();
     const after = await openSpool(disk, DIR, 500, realWorld);
     assert.equal(after.list().length, 1);
     assert.equal((await disk.list(DIR)).length, 1);
@@ -65,7 +64,7 @@ void describe('the spool', () => {
     const disk = new MemoryDisk();
     const before = await openSpool(disk, DIR, 1000, realWorld);
     const synced = await fill(before, bytesFor(1, 100));
-    await turn();
+    await before.settled();
     await fill(before, bytesFor(2, 100));
     disk.crash();
     const after = await openSpool(disk, DIR, 1000, realWorld);
@@ -82,7 +81,7 @@ void describe('the spool', () => {
     assert.deepEqual(spool.list(), []);
     assert.equal(disk.peek(path), undefined);
     const digest = await fill(spool, bytesFor(1, 100));
-    await turn();
+    await freed(spool, 1000);
     const [name] = await disk.list(DIR);
     disk.poke(`${DIR}/${name}`, bytesFor(1, 60));
     assert.equal(await spool.open(digest), undefined);
@@ -135,7 +134,7 @@ void describe('the spool', () => {
     const disk = new MemoryDisk({ capacity: 500 });
     const spool = await openSpool(disk, DIR, 10_000, realWorld);
     await fill(spool, bytesFor(1, 300));
-    await turn();
+    await freed(spool, 10_000);
     const second = await fill(spool, bytesFor(2, 400));
     assert.deepEqual(spool.list(), [second]);
     const content = await spool.open(second);
