@@ -29,11 +29,12 @@ export function peerIdOf(publicKey: Uint8Array): PeerId {
 /** The raw 32-byte public key in a peer id. @throws NAME_INVALID where the id carries anything but an Ed25519 key */
 export function publicKeyOf(peer: PeerId): Uint8Array {
   const text = parsePeerId(peer);
+  // 52 digits that begin as these do are 38 bytes with one leading zero, so no length needs to be checked.
   let value = 0n;
   for (const character of text) value = value * 58n + BigInt(ALPHABET.indexOf(character));
   const hex = value.toString(16).padStart(ID_BYTES * 2, '0');
   const bytes = Buffer.from(hex, 'hex');
-  if (bytes.length !== ID_BYTES || !bytes.subarray(0, PREFIX.length).equals(PREFIX) || base58(bytes) !== text)
+  if (!bytes.subarray(0, PREFIX.length).equals(PREFIX))
     throw new MirrorError('NAME_INVALID', `the peer id ${text} carries no Ed25519 key`);
   return new Uint8Array(bytes.subarray(PREFIX.length));
 }

@@ -1,6 +1,7 @@
 /** A node comes out of its token, with nothing online; a token that does not hold together makes none. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { issueCredential } from '../../src/identity/credential.ts';
 import { verifyPeer } from '../../src/identity/key.ts';
 import { openSelf } from '../../src/identity/self.ts';
 import { formatToken, parseToken } from '../../src/identity/token.ts';
@@ -36,8 +37,15 @@ void test('every start has a higher number, also after the state was lost', asyn
   const first = await open(n1.token, start);
   const second = await open(n1.token, start);
   assert.equal(second.start, first.start + 1);
-  const lost = await open(n1.token);
-  assert.ok(lost.start >= first.start);
+  const later = { now: () => realWorld.now() + 10_000 };
+  const lost = await openSelf({ token: n1.token, start: memoryKeep(), world: later });
+  assert.ok(lost.start > second.start);
+});
+
+void test('a token whose credential has another name in it is refused, though the issuer signed it for this key', async () => {
+  const subject = { peer: n1.peer, name: 'n9', roles: ['fetch'] as const, issuedAt: realWorld.now() };
+  const credential = await issueCredential(cluster.issuer, subject);
+  await assert.rejects(open(changed({ credential })), { code: 'TOKEN_INVALID' });
 });
 
 void test('a damaged or newer count of starts is an error, never a lower number', async () => {
