@@ -13,6 +13,7 @@ import { linkBench } from './bench-link.ts';
 import { localBench } from './bench-local.ts';
 import { lookupBench } from './bench-lookup.ts';
 import { shareBench } from './bench-share.ts';
+import { spreadBench } from './bench-spread.ts';
 import { transferBench } from './bench-transfer.ts';
 import { unhelpedBench } from './bench-unhelped.ts';
 import { yardsticksBench } from './bench-yardsticks.ts';
@@ -28,6 +29,7 @@ const BENCHES: readonly Bench[] = [
   localBench,
   idleBench,
   lookupBench,
+  spreadBench,
   shareBench,
   unhelpedBench,
   linkBench,
