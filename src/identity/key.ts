@@ -3,8 +3,7 @@
  * token's secret can compute it. Refuses to know files and the network. Spec: RFC 5869 (HKDF), RFC 8032 (Ed25519).
  */
 import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign, verify } from 'node:crypto';
-import { assert } from '../errors.ts';
-import type { PeerId } from '../oci/oci.ts';
+import { assert, hasCode } from '../errors.ts';
 import type { VerifyPeer } from './identity.ts';
 import { publicKeyOf } from './peer-id.ts';
 
@@ -39,6 +38,13 @@ export const publicKeyFrom = (raw: Uint8Array): KeyObject =>
 /** Signs `bytes` (Ed25519, 64 bytes). */
 export const signWith = (key: KeyObject, bytes: Uint8Array): Uint8Array => new Uint8Array(sign(null, bytes, key));
 
-/** True where `signature` over `bytes` is by the key that `peer` carries. @throws NAME_INVALID */
-export const verifyPeer: VerifyPeer = (peer: PeerId, bytes, signature) =>
-  signature.length === SIGNATURE_BYTES && verify(null, bytes, publicKeyFrom(publicKeyOf(peer)), signature);
+/** True where `signature` over `bytes` is by the key that `peer` carries; false too where it carries none. */
+export const verifyPeer: VerifyPeer = (peer, bytes, signature) => {
+  if (signature.length !== SIGNATURE_BYTES) return false;
+  try {
+    return verify(null, bytes, publicKeyFrom(publicKeyOf(peer)), signature);
+  } catch (error) {
+    if (hasCode(error, 'NAME_INVALID')) return false;
+    throw error;
+  }
+};

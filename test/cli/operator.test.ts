@@ -21,8 +21,8 @@ const fresh = (): string => join(root, String(made++));
 
 type Out = Record<string, unknown> & { roster: { file: string; seq: number; expiresAt: number } };
 
-/** Runs a command with --json, and gives its document; `printed` is all that went out. */
-async function run(command: Command, values: object, positionals: string[] = [], now = realWorld.now()) {
+/** Runs a command, and gives all that it printed. */
+async function print(command: Command, values: object, positionals: string[], now: number, json: boolean) {
   let printed = '';
   const io: Io = {
     world: { ...realWorld, now: () => now },
@@ -33,10 +33,16 @@ async function run(command: Command, values: object, positionals: string[] = [],
       printed += text;
     },
     terminal: false,
-    json: true,
+    json,
     signal: new AbortController().signal,
   };
   await command.run({ values: { ...values }, positionals }, io);
+  return printed;
+}
+
+/** Runs a command with --json, and gives its document; `printed` is all that went out. */
+async function run(command: Command, values: object, positionals: string[] = [], now = realWorld.now()) {
+  const printed = await print(command, values, positionals, now, true);
   return { ...(JSON.parse(printed) as Out), printed };
 }
 
@@ -91,6 +97,19 @@ void test('a token is never printed and never written over a file', async () => 
   assert.ok(!printed.includes(token.slice(5, 60)) && !printed.includes('pjt1.'));
   await assert.rejects(run(tokenCreate, { dir, node: 'n1', out }), { code: 'FILE_EXISTS' });
   assert.equal((await text(out)).trim(), token);
+});
+
+void test('a person is told what to do next, and no secret', async () => {
+  const [dir, out, now] = [fresh(), fresh(), realWorld.now()];
+  const told = [
+    await print(clusterInit, { dir, 'no-passphrase': true }, [], now, false),
+    await print(tokenCreate, { dir, node: 'n1', out }, [], now, false),
+    await print(revoke, { dir }, ['n1'], now, false),
+    await print(rosterSign, { dir }, [], now, false),
+  ];
+  assert.match(told[0]!, /token create/);
+  for (const text of told.slice(2)) assert.match(text, /incoming\//);
+  assert.doesNotMatch(told.join(''), /pjt1|PRIVATE/);
 });
 
 void test('a revoked node is shut out by the new roster; a token made later in the same second counts', async () => {

@@ -48,6 +48,7 @@ void test('peer ids are those of libp2p, and give their key back', async () => {
 void test('a peer id that is shaped like one but carries no Ed25519 key is refused', () => {
   for (const text of [`12D3KooW${'z'.repeat(44)}`, `12D3KooW${'1'.repeat(44)}`, '12D3KooW'])
     assert.throws(() => publicKeyOf(text as PeerId), { code: 'NAME_INVALID' });
+  assert.equal(verifyPeer(`12D3KooW${'z'.repeat(44)}` as PeerId, secret, new Uint8Array(64)), false);
 });
 
 void test('a key file opens with its passphrase alone', () => {
