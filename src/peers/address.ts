@@ -16,7 +16,8 @@ export interface Address {
 /** Where to begin: one address, or all addresses of a name. */
 export type Bootstrap = { readonly kind: 'address' | 'dns'; readonly host: string; readonly port: number };
 
-const NAME = /^(?=.{1,253}$)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*\.?$/;
+const NAME =
+  /^(?=.{1,253}$)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*\.?$/;
 
 /** Reads `host:port`; IPv6 stands in brackets. Port 0 only where `listening`. @throws CONFIG_INVALID */
 export function parseAddress(text: string, listening = false): Address {
@@ -31,11 +32,17 @@ export function parseAddress(text: string, listening = false): Address {
 }
 
 /** `host:port`, with brackets around IPv6. */
-export const formatAddress = (host: string, port: number): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
+export const formatAddress = (host: string, port: number): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
+/** True for an address of this machine alone. */
+export const isLoopback = (host: string): boolean => host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 
 /** Reads a bootstrap entry. @throws CONFIG_INVALID */
 export function parseBootstrap(text: string): Bootstrap {
-  return text.startsWith('dns:') ? { kind: 'dns', ...parseAddress(text.slice(4)) } : { kind: 'address', ...parseAddress(text) };
+  return text.startsWith('dns:')
+    ? { kind: 'dns', ...parseAddress(text.slice(4)) }
+    : { kind: 'address', ...parseAddress(text) };
 }
 
 /** A judge of remote hosts for `ranges` such as 10.0.0.0/8; none at all admits every address. @throws CONFIG_INVALID */

@@ -41,7 +41,14 @@ export const encrypter =
         const address = encryption.addressOf(connection);
         const work = (signal: AbortSignal): Promise<SecuredConnection> =>
           admit(encryption, inbound, address, () => handshake(connection, { ...options, signal }), signal);
-        return within(encryption.world, GREETING_TIMEOUT_MS, options?.signal, 'HANDSHAKE_TIMEOUT', `greeting ${address}`, work);
+        return within(
+          encryption.world,
+          GREETING_TIMEOUT_MS,
+          options?.signal,
+          'HANDSHAKE_TIMEOUT',
+          `greeting ${address}`,
+          work,
+        );
       };
     return {
       protocol: inner.protocol,
@@ -65,7 +72,11 @@ async function admit(
     release = encryption.reserve(peer);
   } catch (error) {
     const code = signal.aborted ? 'HANDSHAKE_TIMEOUT' : 'PEER_REFUSED';
-    const reason = asMirrorError(error, code, `no handshake with ${address}; another cluster's node, or no node at all`);
+    const reason = asMirrorError(
+      error,
+      code,
+      `no handshake with ${address}; another cluster's node, or no node at all`,
+    );
     encryption.failed('before', inbound, address, reason, secured?.remotePeer.toString() as PeerId | undefined);
     throw reason;
   }

@@ -66,7 +66,10 @@ export class FramedStream implements Stream {
 
   async send(frame: Uint8Array): Promise<void> {
     if (frame.length > this.#maxFrame)
-      throw new MirrorError('LIMIT_EXCEEDED', `a frame of ${frame.length} bytes is over this stream's ${this.#maxFrame}`);
+      throw new MirrorError(
+        'LIMIT_EXCEEDED',
+        `a frame of ${frame.length} bytes is over this stream's ${this.#maxFrame}`,
+      );
     const whole = Buffer.allocUnsafe(HEADER_BYTES + frame.length);
     whole.writeUInt32BE(frame.length);
     whole.set(frame, HEADER_BYTES);

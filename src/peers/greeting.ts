@@ -38,7 +38,8 @@ export const greeter =
       const reason = asMirrorError(late, 'PEER_UNREACHABLE', `the greeting with ${address} broke off`);
       // Who closed on us decided it, not this node.
       const { code } = reason;
-      if (!hasCode(reason, 'PEER_REFUSED', 'PEER_UNREACHABLE', 'STOPPED')) await record({ event: 'peer.refused', peer, address, code });
+      if (!hasCode(reason, 'PEER_REFUSED', 'PEER_UNREACHABLE', 'STOPPED'))
+        await record({ event: 'peer.refused', peer, address, code });
       throw reason;
     }
     await record({ event: 'peer.admitted', peer, node: node.name, address });
@@ -46,7 +47,8 @@ export const greeter =
     const welcome = await next(stream, 1, 'the welcome').catch((error: unknown) => {
       throw signal.aborted ? signal.reason : error;
     });
-    if (welcome[0] !== WELCOME[0]) throw new MirrorError('FRAME_INVALID', `${address} sent another byte than a welcome`);
+    if (welcome[0] !== WELCOME[0])
+      throw new MirrorError('FRAME_INVALID', `${address} sent another byte than a welcome`);
   };
 
 async function judge(self: OwnKey, members: Membership, peer: PeerId, stream: Stream): Promise<Node> {
@@ -64,7 +66,9 @@ const text = (frame: Uint8Array): string => Buffer.from(frame).toString('latin1'
 
 async function next(stream: Stream, limit: number, what: string): Promise<Uint8Array> {
   const frame = await stream.receive();
-  if (frame === undefined) throw new MirrorError('PEER_REFUSED', `the other side closed before ${what}; its log says why`);
-  if (frame.length > limit) throw new MirrorError('LIMIT_EXCEEDED', `${what} has ${frame.length} bytes, at most ${limit} may be`);
+  if (frame === undefined)
+    throw new MirrorError('PEER_REFUSED', `the other side closed before ${what}; its log says why`);
+  if (frame.length > limit)
+    throw new MirrorError('LIMIT_EXCEEDED', `${what} has ${frame.length} bytes, at most ${limit} may be`);
   return frame;
 }

@@ -70,6 +70,8 @@ export interface Peers {
   holders(digest: Digest): readonly Holder[];
   /** Other nodes' newest statements about a tag, whether or not they are alive. */
   tagStatements(reference: TagReference): readonly (TagStatement & { readonly node: Node })[];
+  /** All that other nodes state of tags. */
+  statedTags(): readonly (TagStatement & { readonly node: Node })[];
   /** Says what this node holds from now on: signed and spread as snapshot, delta or renewal. */
   hold(holdings: readonly Holding[]): Promise<void>;
   /** Says what tags this node states from now on. */
@@ -100,7 +102,7 @@ export interface OwnKey {
 
 /** What this room needs of the judge of members; everything that it throws is a MirrorError. */
 export interface Membership {
-  readonly roster: { readonly seq: number; readonly jwt: string };
+  readonly roster: { readonly seq: number; readonly jwt: string; readonly expiresAt: number };
   /** @throws CREDENTIAL_*, ROSTER_EXPIRED */
   admit(credential: string, peer: PeerId): Promise<Node>;
   node(peer: PeerId): Node | undefined;
@@ -119,6 +121,7 @@ export type ControlEvent =
   | { readonly event: 'peer.admitted'; readonly peer: PeerId; readonly node: string; readonly address: string }
   | { readonly event: 'peer.refused'; readonly peer?: PeerId; readonly address: string; readonly code: Code }
   | { readonly event: 'peer.revoked'; readonly peer: PeerId }
+  | { readonly event: 'roster.accepted'; readonly seq: number; readonly expiresAt: number }
   | { readonly event: 'roster.refused'; readonly source: string; readonly code: Code }
   | { readonly event: 'statement.signed'; readonly kind: string; readonly seq: number }
   | { readonly event: 'statement.refused'; readonly peer: PeerId; readonly kind: string; readonly code: Code };
@@ -127,4 +130,8 @@ export type ControlEvent =
 export type RecordEvent = (event: ControlEvent) => Promise<void>;
 
 /** Says something to the operator; nothing depends on it. */
-export type Log = (level: 'debug' | 'info' | 'warn', message: string, fields?: Readonly<Record<string, unknown>>) => void;
+export type Log = (
+  level: 'debug' | 'info' | 'warn',
+  message: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;

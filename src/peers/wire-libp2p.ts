@@ -57,8 +57,11 @@ export interface ControlWireOptions {
   readonly refused?: (address: string, error: MirrorError, peer?: PeerId) => void;
 }
 
-/** Listens and is ready to dial; `address` is where it listens. @throws PORT_TAKEN, CONFIG_INVALID */
-export async function createControlWire(options: ControlWireOptions): Promise<ControlWire & { readonly address: string }> {
+/** A wire that listens at `addresses`, each `host:port`; for a wildcard, those of all interfaces. */
+export type ListeningWire = ControlWire & { readonly addresses: readonly string[] };
+
+/** Listens and is ready to dial. @throws PORT_TAKEN, CONFIG_INVALID */
+export async function createControlWire(options: ControlWireOptions): Promise<ListeningWire> {
   const wire = new Libp2pWire(options);
   await wire.start();
   options.signal.addEventListener('abort', () => void wire.close(), { once: true });
@@ -79,9 +82,8 @@ class Libp2pWire implements ControlWire {
     this.#allowed = withinRanges(options.peerCidrs ?? []);
   }
 
-  get address(): string {
-    const [first] = this.#node.getMultiaddrs();
-    return first ? hostPort(first) : this.#options.listen;
+  get addresses(): readonly string[] {
+    return [...new Set(this.#node.getMultiaddrs().map(hostPort))];
   }
 
   async start(): Promise<void> {
@@ -124,7 +126,8 @@ class Libp2pWire implements ControlWire {
 
   async disconnect(peer: PeerId): Promise<void> {
     for (const [connection, link] of this.#links)
-      if (link.peer === peer) connection.abort(new MirrorError('PEER_REFUSED', `this node ended the connection with ${peer}`));
+      if (link.peer === peer)
+        connection.abort(new MirrorError('PEER_REFUSED', `this node ended the connection with ${peer}`));
   }
 
   async open(peer: PeerId, protocol: string, limits: StreamLimits, signal: AbortSignal): Promise<FramedStream> {
@@ -179,7 +182,10 @@ class Libp2pWire implements ControlWire {
     }
   }
 
-  subscribe(topic: string, judge: (from: PeerId, message: Uint8Array) => Promise<'accept' | 'ignore' | 'reject'>): void {
+  subscribe(
+    topic: string,
+    judge: (from: PeerId, message: Uint8Array) => Promise<'accept' | 'ignore' | 'reject'>,
+  ): void {
     this.#node.services.pubsub.topicValidators.set(topic, async (from, message) => {
       const verdict = await judge(from.toString() as PeerId, message.data);
       if (verdict === 'accept') return TopicValidatorResult.Accept;
@@ -200,7 +206,12 @@ class Libp2pWire implements ControlWire {
       start: false,
       nodeInfo: { name: 'pinnace', version: '1', userAgent: 'pinnace/1' },
       addresses: { listen: [`/${host.includes(':') ? 'ip6' : 'ip4'}/${host}/tcp/${port}`] },
-      transports: [tcp({ inboundSocketInactivityTimeout: SOCKET_QUIET_MAX_MS, outboundSocketInactivityTimeout: SOCKET_QUIET_MAX_MS })],
+      transports: [
+        tcp({
+          inboundSocketInactivityTimeout: SOCKET_QUIET_MAX_MS,
+          outboundSocketInactivityTimeout: SOCKET_QUIET_MAX_MS,
+        }),
+      ],
       connectionEncrypters: [this.#encrypter()],
       streamMuxers: [
         yamux({
@@ -218,7 +229,10 @@ class Libp2pWire implements ControlWire {
         dialTimeout: 2 * GREETING_TIMEOUT_MS,
         reconnectRetries: 0,
       },
-      connectionGater: { denyDialMultiaddr: () => false, denyInboundConnection: raw => this.#outside(hostPort(raw.remoteAddr)) },
+      connectionGater: {
+        denyDialMultiaddr: () => false,
+        denyInboundConnection: raw => this.#outside(hostPort(raw.remoteAddr)),
+      },
       services: { identify: identify({ runOnConnectionOpen: true }), pubsub: this.#gossip() },
     });
   }
@@ -229,7 +243,8 @@ class Libp2pWire implements ControlWire {
       prologue: this.#options.prologue,
       greet: this.#options.greet,
       reserve: peer => this.#reserve(peer),
-      addressOf: (connection: MessageStream) => hostPort((connection as unknown as { remoteAddr: Multiaddr }).remoteAddr),
+      addressOf: (connection: MessageStream) =>
+        hostPort((connection as unknown as { remoteAddr: Multiaddr }).remoteAddr),
       failed: (stage, inbound, address, error, peer) => {
         if (!inbound) this.#dialErrors.set(address, error);
         else if (stage === 'before') this.#options.refused?.(address, error, peer);
@@ -264,7 +279,10 @@ class Libp2pWire implements ControlWire {
     const greeting = this.#greeting.get(peer) ?? 0;
     const linked = this.links().filter(link => link.peer === peer).length;
     if (greeting + linked >= CONNECTIONS_PER_PEER_MAX)
-      throw new MirrorError('LIMIT_EXCEEDED', `${peer} has ${CONNECTIONS_PER_PEER_MAX} connections with this node already`);
+      throw new MirrorError(
+        'LIMIT_EXCEEDED',
+        `${peer} has ${CONNECTIONS_PER_PEER_MAX} connections with this node already`,
+      );
     this.#greeting.set(peer, greeting + 1);
     return () => {
       const left = (this.#greeting.get(peer) ?? 1) - 1;

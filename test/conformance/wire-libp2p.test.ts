@@ -12,9 +12,16 @@ wireConformance('libp2p', async () => {
     node: async greet => {
       const seed = randomBytes(32);
       const prologue = Buffer.from('pinnace/1/test');
-      const wire = await createControlWire({ seed, prologue, listen: '127.0.0.1:0', greet, world: realWorld, signal: stop.signal });
+      const wire = await createControlWire({
+        seed,
+        prologue,
+        listen: '127.0.0.1:0',
+        greet,
+        world: realWorld,
+        signal: stop.signal,
+      });
       wires.push(wire);
-      return { wire, peer: peerOf(seed), address: wire.address };
+      return { wire, peer: peerOf(seed), address: wire.addresses[0]! };
     },
     close: async () => {
       await Promise.all(wires.map(wire => wire.close()));

@@ -73,7 +73,12 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
         for (let frame = await stream.receive(); frame; frame = await stream.receive()) await stream.send(frame);
       });
       const stream = await a.wire.open(b.peer, '/echo', LIMITS, live());
-      const frames = [new Uint8Array(0), Uint8Array.of(7), new Uint8Array(1 << 20).fill(3), new Uint8Array(300_000).fill(9)];
+      const frames = [
+        new Uint8Array(0),
+        Uint8Array.of(7),
+        new Uint8Array(1 << 20).fill(3),
+        new Uint8Array(300_000).fill(9),
+      ];
       const sending = (async () => {
         for (const frame of frames) await stream.send(frame);
         await stream.close();
@@ -165,25 +170,36 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
         await a.wire.publish('pinnace/1', Buffer.from(`good ${n++}`));
         await new Promise(resolve => setTimeout(resolve, 50));
       }
-      assert.ok(heard.some(line => line.startsWith('c good')), 'from a over b to c');
+      assert.ok(
+        heard.some(line => line.startsWith('c good')),
+        'from a over b to c',
+      );
       await a.wire.publish('pinnace/1', Buffer.from('bad'));
       await eventually(() => heard.includes('b bad'), 'b heard it');
       await new Promise(resolve => setTimeout(resolve, 100));
       assert.ok(!heard.includes('c bad'), 'b did not pass it on');
-      await assert.rejects(a.wire.publish('pinnace/1', new Uint8Array(65_537)), error => hasCode(error, 'LIMIT_EXCEEDED'));
+      await assert.rejects(a.wire.publish('pinnace/1', new Uint8Array(65_537)), error =>
+        hasCode(error, 'LIMIT_EXCEEDED'),
+      );
     });
 
     it('makes no link with a peer whom either side refuses, and tells the dialler', async () => {
       const stranger = await network.node(password('y'));
-      await assert.rejects(stranger.wire.dial(a.address, live()), error => hasCode(error, 'CREDENTIAL_INVALID', 'PEER_REFUSED'));
-      await assert.rejects(a.wire.dial(stranger.address, live()), error => hasCode(error, 'CREDENTIAL_INVALID', 'PEER_REFUSED'));
+      await assert.rejects(stranger.wire.dial(a.address, live()), error =>
+        hasCode(error, 'CREDENTIAL_INVALID', 'PEER_REFUSED'),
+      );
+      await assert.rejects(a.wire.dial(stranger.address, live()), error =>
+        hasCode(error, 'CREDENTIAL_INVALID', 'PEER_REFUSED'),
+      );
       assert.equal(stranger.wire.links().length, 0);
       assert.ok(a.wire.links().every(link => link.peer !== stranger.peer));
     });
 
     it('says that nobody is there', async () => {
       await assert.rejects(a.wire.dial('127.0.0.1:1', live()), error => hasCode(error, 'PEER_UNREACHABLE'));
-      await assert.rejects(a.wire.open('12D3KooWnobody' as PeerId, '/echo', LIMITS, live()), error => hasCode(error, 'PEER_UNREACHABLE'));
+      await assert.rejects(a.wire.open('12D3KooWnobody' as PeerId, '/echo', LIMITS, live()), error =>
+        hasCode(error, 'PEER_UNREACHABLE'),
+      );
     });
 
     it('ends every link with a peer at once, for both', async () => {

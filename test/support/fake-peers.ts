@@ -21,7 +21,12 @@ export function peerOf(seed: Uint8Array): PeerId {
 /** Verifies by the key inside the peer id. */
 export const verifyPeer: Verify = (peer, bytes, signature) => {
   const raw = base58btc.decode(`z${peer}`).subarray(MULTIHASH.length);
-  return verify(null, bytes, createPublicKey({ key: Buffer.concat([SPKI, raw]), format: 'der', type: 'spki' }), signature);
+  return verify(
+    null,
+    bytes,
+    createPublicKey({ key: Buffer.concat([SPKI, raw]), format: 'der', type: 'spki' }),
+    signature,
+  );
 };
 
 /** A node key with a start count; its credential is what `FakeMembers` reads. */
@@ -31,8 +36,17 @@ export function ownKey(seed: Uint8Array, start = 1, credential = credentialFor(p
 }
 
 /** The credential that `FakeMembers` believes: JSON, since nobody signs here. */
-export function credentialFor(peer: PeerId, more: { name?: string; zone?: string; roles?: Role[]; iat?: number; cluster?: string; expired?: boolean } = {}): string {
-  return JSON.stringify({ sub: peer, name: more.name ?? peer.slice(-8).toLowerCase(), iat: more.iat ?? 1, roles: ['fetch', 'serve', 'attest'], ...more });
+export function credentialFor(
+  peer: PeerId,
+  more: { name?: string; zone?: string; roles?: Role[]; iat?: number; cluster?: string; expired?: boolean } = {},
+): string {
+  return JSON.stringify({
+    sub: peer,
+    name: more.name ?? peer.slice(-8).toLowerCase(),
+    iat: more.iat ?? 1,
+    roles: ['fetch', 'serve', 'attest'],
+    ...more,
+  });
 }
 
 interface FakeClaims {
@@ -47,13 +61,13 @@ interface FakeClaims {
 
 /** Members without signatures: a roster is JSON {seq, revoked}. */
 export class FakeMembers implements Membership {
-  roster: { seq: number; jwt: string };
+  roster: { seq: number; jwt: string; expiresAt: number };
   readonly #nodes = new Map<PeerId, { node: Node; jwt: string }>();
   readonly #listeners: ((revoked: readonly PeerId[]) => void)[] = [];
   #revoked = new Set<PeerId>();
 
   constructor(seq = 1) {
-    this.roster = { seq, jwt: JSON.stringify({ seq, revoked: [] }) };
+    this.roster = { seq, jwt: JSON.stringify({ seq, revoked: [] }), expiresAt: 2 ** 45 };
   }
 
   async admit(credential: string, peer: PeerId): Promise<Node> {
@@ -80,7 +94,7 @@ export class FakeMembers implements Membership {
     if (!Array.isArray(roster.revoked)) throw new MirrorError('ROSTER_INVALID', 'no roster');
     if (roster.seq < this.roster.seq) throw new MirrorError('ROSTER_ROLLBACK', 'an older roster');
     if (roster.seq === this.roster.seq) return false;
-    this.roster = { seq: roster.seq, jwt };
+    this.roster = { seq: roster.seq, jwt, expiresAt: 2 ** 45 };
     const fresh = roster.revoked.filter(peer => !this.#revoked.has(peer));
     this.#revoked = new Set(roster.revoked);
     for (const listener of this.#listeners) listener(fresh);
@@ -106,7 +120,14 @@ export class FakeMembers implements Membership {
     const known = this.#nodes.get(claims.sub);
     if (known && known.node.issuedAt >= claims.iat) return false;
     const { sub, name, zone, roles, iat } = claims;
-    const node: Node = { peer: sub, name, ...(zone ? { zone } : {}), roles: new Set(roles), issuedAt: iat, expiresAt: 2 ** 45 };
+    const node: Node = {
+      peer: sub,
+      name,
+      ...(zone ? { zone } : {}),
+      roles: new Set(roles),
+      issuedAt: iat,
+      expiresAt: 2 ** 45,
+    };
     this.#nodes.set(sub, { node, jwt });
     for (const listener of this.#listeners) listener([]);
     return true;

@@ -1,0 +1,217 @@
+/**
+ * The control plane: joins table, gossip, sync, discovery and questions over one wire. Promises: what is new reaches
+ * everybody, what was revoked is cut off at once, what was known is known again after a restart. Refuses to know lanes and
+ * rankings. Spec: PROTOCOL.md.
+ */
+import type { PeerId } from '../oci/oci.ts';
+import type { Keep, World } from '../world.ts';
+import type { Bootstrap } from './address.ts';
+import { Discovery, type Resolve } from './discovery.ts';
+import { encodeSigned, type Signed } from './envelope.ts';
+import { Gossip, GOSSIP_ITEM_MAX_BYTES } from './gossip.ts';
+import { encodeItem, Intake, type Taken } from './intake.ts';
+import { Kept } from './kept.ts';
+import { MemberWatch } from './member-watch.ts';
+import type { Giver, Log, Membership, OwnKey, RecordEvent, Verify } from './peers.ts';
+import { Questions } from './questions.ts';
+import { RENEW_MS, Stating } from './stating.ts';
+import { Sync } from './sync.ts';
+import { Table } from './table.ts';
+import type { ControlWire, Link } from './wire.ts';
+
+/** Links with which a node compares heads in one round. */
+export const SYNC_LINKS = 8;
+/** Links to which large news that came by sync is handed on. */
+export const SPREAD_LINKS = 4;
+/** Gossip does not reach a younger link yet: a sync does. */
+const YOUNG_LINK_MS = 5_000;
+/** Pauses before each attempt to fetch what a head spoke of. */
+const CATCH_UP_MS = [200, 1_500, 5_000];
+/** Pauses before each attempt at the first sync of a link: a node that just started may not answer yet. */
+const FIRST_SYNC_MS = [0, 500, 2_000, 8_000];
+
+export interface ControlPlaneOptions {
+  readonly world: World;
+  readonly wire: ControlWire;
+  readonly self: OwnKey;
+  readonly members: Membership;
+  readonly verify: Verify;
+  readonly giver: Giver;
+  readonly record: RecordEvent;
+  readonly keeps: { readonly nodes: Keep; readonly tags: Keep };
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly bootstrap: readonly Bootstrap[];
+  readonly resolve: Resolve;
+  /** This node's own `host:port`s. */
+  readonly own: readonly string[];
+  /** Hears of every peer that the issuer shut out, after its links were closed. */
+  revoked(peer: PeerId): void;
+}
+
+export class ControlPlane {
+  readonly table: Table;
+  readonly stating: Stating;
+  readonly discovery: Discovery;
+  readonly questions: Questions;
+  readonly #options: ControlPlaneOptions;
+  readonly #gossip: Gossip;
+  readonly #sync: Sync;
+  readonly #kept: Kept;
+  readonly #watch: MemberWatch;
+  readonly #openedAt = new Map<Link, number>();
+  readonly #behind = new Set<PeerId>();
+
+  constructor(options: ControlPlaneOptions) {
+    const { world, wire, self, members, record, log, signal, bootstrap, resolve } = options;
+    this.#options = options;
+    const table = new Table({ world, self: self.peer, members, verify: options.verify });
+    const intake = new Intake({ members, table, record });
+    this.table = table;
+    this.#gossip = new Gossip({ world, wire, intake, log, taken: (what, from) => this.#taken(what, from) });
+    this.#sync = new Sync({
+      ...{ world, wire, members, table, intake, log, signal },
+      taken: (what, from, item) => this.#synced(what, from, item),
+    });
+    this.stating = new Stating({ world, self, table, record, log, spread: signed => this.#spreadOwn(signed) });
+    this.#kept = new Kept({ world, self: self.peer, table, keeps: options.keeps, log, signal });
+    const nodeOf = (peer: PeerId): ReturnType<Membership['node']> => members.node(peer);
+    this.questions = new Questions({ world, wire, giver: options.giver, record, signal, nodeOf });
+    this.discovery = new Discovery({
+      ...{ world, wire, self: self.peer, bootstrap, resolve, log, signal },
+      own: new Set(options.own),
+      known: () => this.#known(),
+    });
+    this.#watch = new MemberWatch({
+      ...{ world, wire, members, record, log, signal },
+      shutOut: peer => this.#shutOut(peer),
+      news: item => this.#spread(item),
+    });
+  }
+
+  /** Reads what was kept, answers peers, and begins to seek them. @throws FILE_UNREADABLE */
+  async start(): Promise<void> {
+    const { wire, world } = this.#options;
+    await this.#kept.load();
+    wire.onLink((link, open) => {
+      if (!open) return void this.#openedAt.delete(link);
+      this.#openedAt.set(link, world.monotonic());
+      if (!link.inbound) void this.#firstSync(link);
+    });
+    this.#sync.start();
+    this.#gossip.start();
+    this.questions.start();
+    this.#watch.start();
+    void this.discovery.run();
+    void this.#minutes();
+  }
+
+  /** Addresses of `peer` by its node record. */
+  addressesOf(peer: PeerId): readonly string[] {
+    return this.table.nodes.get(peer)?.body.addresses ?? [];
+  }
+
+  /** The link with `peer`, dialled by its node record where there is none. @throws PEER_UNREACHABLE, PEER_REFUSED, STOPPED */
+  connect(peer: PeerId, signal: AbortSignal): Promise<Link> {
+    return this.discovery.connect(peer, this.addressesOf(peer), signal);
+  }
+
+  /** Writes what is waiting to be kept. */
+  flush(): Promise<void> {
+    return this.#kept.flush();
+  }
+
+  *#known(): Generator<readonly [PeerId, readonly string[]]> {
+    for (const [peer, { body }] of this.table.nodes.entries())
+      if (this.#options.members.node(peer)) yield [peer, body.addresses];
+  }
+
+  async #minutes(): Promise<void> {
+    const { world, signal, log } = this.#options;
+    while (!signal.aborted) {
+      const [byte = 0] = world.random(1);
+      // Not all nodes of a cluster that was started at once in the same moment.
+      await world.sleep(RENEW_MS * (0.9 + byte / 2560), signal);
+      if (signal.aborted) return;
+      this.table.sweep();
+      await this.stating.renew().catch((error: unknown) => log('warn', `nothing was renewed: ${String(error)}`));
+      await this.#watch.check();
+      for (const peer of this.#some(SYNC_LINKS)) void this.#sync.request(peer);
+    }
+  }
+
+  /** Up to `most` connected peers, by chance. */
+  #some(most: number, but?: PeerId): PeerId[] {
+    const peers = [...new Set(this.#options.wire.links().map(link => link.peer))].filter(peer => peer !== but);
+    const chance = this.#options.world.random(peers.length);
+    return peers
+      .map((peer, i) => [chance[i]!, peer] as const)
+      .sort((a, b) => a[0] - b[0])
+      .slice(0, most)
+      .map(([, peer]) => peer);
+  }
+
+  async #spreadOwn(signed: Signed): Promise<void> {
+    if (signed.statement.kind === 'node') this.#kept.changed('nodes');
+    if (signed.statement.kind === 'tags') this.#kept.changed('tags');
+    await this.#spread(encodeItem('statement', encodeSigned(signed)));
+  }
+
+  async #spread(item: Uint8Array): Promise<void> {
+    if (!(await this.#gossip.publish(item))) {
+      for (const peer of this.#some(SYNC_LINKS)) void this.#sync.request(peer);
+      return;
+    }
+    const since = this.#options.world.monotonic() - YOUNG_LINK_MS;
+    for (const [link, at] of this.#openedAt) if (at > since) void this.#sync.request(link.peer);
+  }
+
+  #taken(what: Taken, from: PeerId): void {
+    if (!what.signer) return;
+    if (what.outcome === 'ahead') void this.#catchUp(what.signer, from);
+    if (what.outcome !== 'taken') return;
+    this.#behind.delete(what.signer);
+    if (what.kind === 'node') this.#kept.changed('nodes');
+    if (what.kind === 'tags') this.#kept.changed('tags');
+  }
+
+  #synced(what: Taken, from: PeerId, item: Uint8Array): void {
+    if (what.outcome === 'ahead') return;
+    this.#taken(what, from);
+    if (what.outcome !== 'taken') return;
+    const large = item.length > GOSSIP_ITEM_MAX_BYTES;
+    // From its signer itself it is news to others; from anybody else they have heard of it.
+    if (!large && what.signer === from) void this.#gossip.publish(item);
+    if (large && (what.type === 'roster' || what.kind === 'tags'))
+      for (const peer of this.#some(SPREAD_LINKS, from)) void this.#sync.request(peer);
+  }
+
+  async #firstSync(link: Link): Promise<void> {
+    for (const pause of FIRST_SYNC_MS) {
+      await this.#options.world.sleep(pause, this.#options.signal);
+      if (!this.#openedAt.has(link) || (await this.#sync.request(link.peer))) return;
+    }
+  }
+
+  /** Fetches what a head of `signer` spoke of, from the signer, from who passed the head on, or from anybody. */
+  async #catchUp(signer: PeerId, from: PeerId): Promise<void> {
+    const { world, wire, signal } = this.#options;
+    if (this.#behind.has(signer)) return;
+    this.#behind.add(signer);
+    for (const pause of CATCH_UP_MS) {
+      await world.sleep(pause, signal);
+      if (signal.aborted || !this.#behind.has(signer)) return;
+      const linked = new Set(wire.links().map(link => link.peer));
+      const source = [signer, from, ...this.#some(1)].find(peer => linked.has(peer));
+      if (source) await this.#sync.request(source);
+    }
+    this.#behind.delete(signer);
+  }
+
+  #shutOut(peer: PeerId): void {
+    this.table.forget(peer);
+    this.#kept.changed('nodes');
+    this.#kept.changed('tags');
+    this.#options.revoked(peer);
+  }
+}
