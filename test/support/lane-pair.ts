@@ -2,7 +2,7 @@
  * Nodes with real lanes and a control plane in memory: for tests of lanes over either wire. The wire, the clock and any
  * one node's giver can be replaced.
  */
-import { createHash } from 'node:crypto';
+import { createCipheriv, createHash } from 'node:crypto';
 import { MirrorError } from '../../src/errors.ts';
 import { type Digest, digestOf, type Node, type PeerId, parsePeerId, type Role } from '../../src/oci/oci.ts';
 import { createLanes, type Lanes } from '../../src/peers/lane.ts';
@@ -85,6 +85,8 @@ export function streamPair(): [Stream, Stream] {
 export class Shelf implements Giver {
   readonly contents = new Map<Digest, Uint8Array>();
   readonly done: number[] = [];
+  /** Bytes that were read from it. */
+  readBytes = 0;
   readonly asked: { readonly node: Node; readonly digest: Digest; readonly offset: number; readonly length: number }[] =
     [];
 
@@ -99,8 +101,9 @@ export class Shelf implements Giver {
     const bytes = this.contents.get(digest);
     if (!bytes || offset + length > bytes.length) throw new MirrorError('CONTENT_ABSENT', `${digest} is not here`);
     return {
-      async read(into, position) {
+      read: async (into, position) => {
         const part = bytes.subarray(position, position + into.length);
+        this.readBytes += part.length;
         into.set(part);
         return part.length;
       },
@@ -180,18 +183,10 @@ export const nodeOf = (name: string, roles: readonly Role[] = ['fetch', 'serve',
   expiresAt: 2 ** 45,
 });
 
-/** Bytes that differ everywhere. */
+/** Bytes that differ everywhere; the same ones for a seed. */
 export function patterned(length: number, seed = 'lane'): Uint8Array {
-  const bytes = new Uint8Array(length);
-  for (let at = 0; at < length; at += 32)
-    bytes.set(
-      createHash('sha256')
-        .update(`${seed} ${at}`)
-        .digest()
-        .subarray(0, length - at),
-      at,
-    );
-  return bytes;
+  const key = createHash('sha256').update(seed).digest();
+  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(length));
 }
 
 /** Reads all, releasing each chunk; the bytes and the lengths of the chunks. */
