@@ -46,7 +46,7 @@ export interface ControlPlaneOptions {
   /** This node's own `host:port`s. */
   readonly own: readonly string[];
   /** Hears of every peer that the issuer shut out, after its links were closed. */
-  revoked(peer: PeerId): void;
+  readonly revoked: (peer: PeerId) => void;
 }
 
 export class ControlPlane {
@@ -63,14 +63,16 @@ export class ControlPlane {
   readonly #behind = new Set<PeerId>();
 
   constructor(options: ControlPlaneOptions) {
-    const { world, wire, self, members, record, log, signal, bootstrap, resolve } = options;
+    const { world, wire, self, members, record, log, signal } = options;
     this.#options = options;
     const table = new Table({ world, self: self.peer, members, verify: options.verify });
     const intake = new Intake({ members, table, record });
     this.table = table;
     this.#gossip = new Gossip({ world, wire, intake, log, taken: (what, from) => this.#taken(what, from) });
     this.#sync = new Sync({
-      ...{ world, wire, members, table, intake, log, signal },
+      ...options,
+      table,
+      intake,
       taken: (what, from, item) => this.#synced(what, from, item),
     });
     this.stating = new Stating({ world, self, table, record, log, spread: signed => this.#spreadOwn(signed) });
@@ -78,12 +80,13 @@ export class ControlPlane {
     const nodeOf = (peer: PeerId): ReturnType<Membership['node']> => members.node(peer);
     this.questions = new Questions({ world, wire, giver: options.giver, record, signal, nodeOf });
     this.discovery = new Discovery({
-      ...{ world, wire, self: self.peer, bootstrap, resolve, log, signal },
+      ...options,
+      self: self.peer,
       own: new Set(options.own),
       known: () => this.#known(),
     });
     this.#watch = new MemberWatch({
-      ...{ world, wire, members, record, log, signal },
+      ...options,
       shutOut: peer => this.#shutOut(peer),
       news: item => this.#spread(item),
     });
@@ -171,8 +174,10 @@ export class ControlPlane {
     if (what.outcome === 'ahead') void this.#catchUp(what.signer, from);
     if (what.outcome !== 'taken') return;
     this.#behind.delete(what.signer);
-    if (what.kind === 'node') this.#kept.changed('nodes');
     if (what.kind === 'tags') this.#kept.changed('tags');
+    if (what.kind !== 'node') return;
+    this.#kept.changed('nodes');
+    this.discovery.wake();
   }
 
   #synced(what: Taken, from: PeerId, item: Uint8Array): void {

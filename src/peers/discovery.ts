@@ -36,7 +36,7 @@ export interface DiscoveryOptions {
   readonly bootstrap: readonly Bootstrap[];
   readonly resolve: Resolve;
   /** Where each known member that may be dialled says it can be reached. */
-  known(): Iterable<readonly [PeerId, readonly string[]]>;
+  readonly known: () => Iterable<readonly [PeerId, readonly string[]]>;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
@@ -55,6 +55,7 @@ export class Discovery {
   readonly #answered = new Map<string, PeerId>();
   readonly #resolved = new Map<string, { readonly until: number; readonly hosts: readonly string[] }>();
   readonly #connecting = new Map<PeerId, Promise<Link>>();
+  #nap = new AbortController();
   #dials = 0;
 
   constructor(options: DiscoveryOptions) {
@@ -66,8 +67,14 @@ export class Discovery {
     const { world, signal, log } = this.#options;
     while (!signal.aborted) {
       await this.round().catch((error: unknown) => log('debug', `seeking peers: ${String(error)}`));
-      await world.sleep(ROUND_MS, signal);
+      this.#nap = new AbortController();
+      await world.sleep(ROUND_MS, AbortSignal.any([signal, this.#nap.signal]));
     }
+  }
+
+  /** There is somebody new to dial: the next round begins now. */
+  wake(): void {
+    this.#nap.abort();
   }
 
   /** One round: starts the dials that are due; they go on by themselves. */

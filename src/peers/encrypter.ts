@@ -5,7 +5,7 @@
  */
 import { noise, type NoiseComponents } from '@chainsafe/libp2p-noise';
 import type { ConnectionEncrypter, MessageStream, SecureConnectionOptions, SecuredConnection } from '@libp2p/interface';
-import { asMirrorError, MirrorError } from '../errors.ts';
+import { asMirrorError, type MirrorError } from '../errors.ts';
 import type { PeerId } from '../oci/oci.ts';
 import { within, type World } from '../world.ts';
 import { type ByteStream, FramedStream } from './framed.ts';

@@ -24,7 +24,7 @@ export interface GossipOptions {
   readonly intake: Intake;
   readonly log: Log;
   /** Hears of each item that was judged, e.g. one that builds on something that is not here. */
-  taken(what: Taken, from: PeerId): void;
+  readonly taken: (what: Taken, from: PeerId) => void;
 }
 
 export class Gossip {

@@ -92,7 +92,8 @@ export class Holdings {
         slot.head = signed;
         slot.notAfter = statement.notAfter;
         return true;
-      default:
+      case 'node':
+      case 'tags':
         assert(false, `holdings were given a ${statement.kind}`);
     }
   }
@@ -172,6 +173,8 @@ export class Holdings {
     const gone = new Set<Digest>([...drop, ...add.map(entry => entry.digest)]);
     const kept = slot.held.filter(claim => !gone.has(claim.digest));
     this.#hold(slot, [...kept, ...claims]);
+    // What it renewed is no longer the state.
+    slot.head = undefined;
     slot.deltas.push({ header: headerOf(statement), signature, after, add: claims, drop });
     slot.notAfter = Math.max(slot.notAfter, statement.notAfter);
     return true;

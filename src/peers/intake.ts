@@ -45,7 +45,7 @@ export class Intake {
   /** Judges an item that `from` handed over; its refusal has been recorded. @throws what the judge of its type throws */
   async take(item: Uint8Array, from: PeerId, way: Way): Promise<Taken> {
     const content = item.subarray(1);
-    switch (item[0]) {
+    switch (item[0] ?? 0) {
       case TYPES.roster:
         return this.#roster(content, from);
       case TYPES.credential:

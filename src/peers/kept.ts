@@ -23,7 +23,7 @@ export interface KeptOptions {
 export class Kept {
   readonly #options: KeptOptions;
   readonly #dirty = new Set<'nodes' | 'tags'>();
-  #flushing: Promise<void> | undefined;
+  #waiting = false;
 
   constructor(options: KeptOptions) {
     this.#options = options;
@@ -46,13 +46,13 @@ export class Kept {
   /** Something changed and is to be written. */
   changed(what: 'nodes' | 'tags'): void {
     this.#dirty.add(what);
-    this.#flushing ??= this.#later();
+    if (!this.#waiting) void this.#later();
   }
 
   /** Writes what is waiting. Never rejects. */
   async flush(): Promise<void> {
     const { keeps, table, log } = this.#options;
-    for (const what of [...this.#dirty]) {
+    for (const what of this.#dirty) {
       this.#dirty.delete(what);
       const records: Records<'node'> | Records<'tags'> = what === 'nodes' ? table.nodes : table.tags;
       await keeps[what].write(records.file()).catch((error: unknown) => {
@@ -63,10 +63,11 @@ export class Kept {
 
   async #later(): Promise<void> {
     const { world, signal } = this.#options;
+    this.#waiting = true;
     while (this.#dirty.size > 0) {
       await world.sleep(FLUSH_MS, signal);
       await this.flush();
     }
-    this.#flushing = undefined;
+    this.#waiting = false;
   }
 }

@@ -21,9 +21,9 @@ export interface MemberWatchOptions {
   readonly log: Log;
   readonly signal: AbortSignal;
   /** After the links of a peer were closed. */
-  shutOut(peer: PeerId): void;
+  readonly shutOut: (peer: PeerId) => void;
   /** Sends an item round. */
-  news(item: Uint8Array): Promise<void>;
+  readonly news: (item: Uint8Array) => Promise<void>;
 }
 
 export class MemberWatch {

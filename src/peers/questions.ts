@@ -31,7 +31,7 @@ export interface QuestionOptions {
   readonly giver: Giver;
   readonly record: RecordEvent;
   readonly signal: AbortSignal;
-  nodeOf(peer: PeerId): Node | undefined;
+  readonly nodeOf: (peer: PeerId) => Node | undefined;
 }
 
 export class Questions {

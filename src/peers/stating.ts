@@ -23,7 +23,7 @@ export interface StatingOptions {
   readonly record: RecordEvent;
   readonly log: Log;
   /** Hands a signed statement to others. */
-  spread(signed: Signed): Promise<void>;
+  readonly spread: (signed: Signed) => Promise<void>;
 }
 
 export class Stating {

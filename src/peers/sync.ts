@@ -38,7 +38,7 @@ export interface SyncOptions {
   readonly log: Log;
   readonly signal: AbortSignal;
   /** Hears of each item that was judged. */
-  taken(what: Taken, from: PeerId, item: Uint8Array): void;
+  readonly taken: (what: Taken, from: PeerId, item: Uint8Array) => void;
 }
 
 export class Sync {

@@ -110,8 +110,8 @@ export class Table {
   sweep(): void {
     const now = this.#options.world.now();
     this.holdings.sweep(now);
-    for (const [peer, { header }] of [...this.nodes.entries()]) if (header.notAfter < now) this.nodes.forget(peer);
-    for (const [peer, { header }] of [...this.tags.entries()]) {
+    for (const [peer, { header }] of this.nodes.entries()) if (header.notAfter < now) this.nodes.forget(peer);
+    for (const [peer, { header }] of this.tags.entries()) {
       if (header.notAfter >= now) continue;
       this.tags.forget(peer);
       this.tagIndex.set(peer, []);

@@ -18,6 +18,7 @@ import type { World } from '../world.ts';
 import { formatAddress, parseAddress, withinRanges } from './address.ts';
 import { encrypter, GREETING_TIMEOUT_MS } from './encrypter.ts';
 import { type ByteStream, FramedStream } from './framed.ts';
+import { InboundStreams, type Refused, type StreamHandler } from './inbound-streams.ts';
 import type { ControlWire, Greet, Link, StreamLimits } from './wire.ts';
 
 /** Inbound connections whose greeting has not ended. */
@@ -54,7 +55,7 @@ export interface ControlWireOptions {
   /** Closes everything. */
   readonly signal: AbortSignal;
   /** Hears of refusals that no greeting made: foreign handshakes, ranges, too many connections or streams. */
-  readonly refused?: (address: string, error: MirrorError, peer?: PeerId) => void;
+  readonly refused?: Refused;
 }
 
 /** A wire that listens at `addresses`, each `host:port`; for a wildcard, those of all interfaces. */
@@ -145,30 +146,10 @@ class Libp2pWire implements ControlWire {
     }
   }
 
-  handle(protocol: string, limits: StreamLimits, handler: (stream: FramedStream, link: Link) => Promise<void>): void {
-    const open = new Map<PeerId, number>();
-    const accept = async (stream: ByteStream, connection: Connection): Promise<void> => {
-      const link = this.#links.get(connection);
-      const count = link ? (open.get(link.peer) ?? 0) : 0;
-      const framed = new FramedStream(stream, limits.maxFrame);
-      if (!link || count >= limits.maxInbound) {
-        const error = new MirrorError('LIMIT_EXCEEDED', `more than ${limits.maxInbound} streams of ${protocol}`);
-        if (link) this.#options.refused?.(link.address, error, link.peer);
-        return framed.abort(error);
-      }
-      open.set(link.peer, count + 1);
-      try {
-        await handler(framed, link);
-        await framed.close();
-      } catch (error) {
-        framed.abort(asMirrorError(error, 'PEER_UNREACHABLE', protocol));
-      } finally {
-        const left = (open.get(link.peer) ?? 1) - 1;
-        if (left > 0) open.set(link.peer, left);
-        else open.delete(link.peer);
-      }
-    };
-    const onStream = (stream: unknown, connection: Connection): void => void accept(stream as ByteStream, connection);
+  handle(protocol: string, limits: StreamLimits, handler: StreamHandler): void {
+    const inbound = new InboundStreams(protocol, limits, handler, this.#options.refused);
+    const onStream = (stream: unknown, connection: Connection): void =>
+      void inbound.accept(stream as ByteStream, this.#links.get(connection));
     void this.#node.handle(protocol, onStream, { maxInboundStreams: STREAMS_PER_CONNECTION_MAX });
   }
 

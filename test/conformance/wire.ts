@@ -42,7 +42,7 @@ export const password =
   };
 
 export function wireConformance(name: string, make: () => Promise<Network>): void {
-  describe(`a control wire: ${name}`, () => {
+  void describe(`a control wire: ${name}`, () => {
     let network: Network;
     let a: WireUnderTest;
     let b: WireUnderTest;
@@ -53,7 +53,7 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
     });
     after(() => network.close());
 
-    it('dials an address and learns who is there', async () => {
+    void it('dials an address and learns who is there', async () => {
       const seen: [Link, boolean][] = [];
       b.wire.onLink((link, open) => seen.push([link, open]));
       const link = await a.wire.dial(b.address, live());
@@ -67,7 +67,7 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
       );
     });
 
-    it('carries whole frames both ways, and each side ends its own', async () => {
+    void it('carries whole frames both ways, and each side ends its own', async () => {
       b.wire.handle('/echo', LIMITS, async (stream, link) => {
         assert.equal(link.peer, a.peer);
         for (let frame = await stream.receive(); frame; frame = await stream.receive()) await stream.send(frame);
@@ -88,7 +88,7 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
       await sending;
     });
 
-    it('refuses a frame over the limit on both sides', async () => {
+    void it('refuses a frame over the limit on both sides', async () => {
       const heard: unknown[] = [];
       b.wire.handle('/small', { maxFrame: 10, maxInbound: 2 }, async stream => {
         await stream.receive().catch((error: unknown) => heard.push(error));
@@ -102,7 +102,7 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
       await small.close();
     });
 
-    it('stops a sender whose reader does not read', async () => {
+    void it('stops a sender whose reader does not read', async () => {
       let go = (): void => undefined;
       const gate = new Promise<void>(resolve => (go = resolve));
       let received = 0;
@@ -126,7 +126,7 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
       await eventually(() => received === 32 << 20, 'everything arrived in the end');
     });
 
-    it('lets a peer have only so many streams of a protocol open', async () => {
+    void it('lets a peer have only so many streams of a protocol open', async () => {
       let open = 0;
       b.wire.handle('/few', LIMITS, async stream => {
         open++;
@@ -143,7 +143,7 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
       for (const stream of streams) stream.abort(new Error('done'));
     });
 
-    it('ends a stream when its signal aborts', async () => {
+    void it('ends a stream when its signal aborts', async () => {
       b.wire.handle('/wait', LIMITS, async stream => void (await stream.receive()));
       const stop = new AbortController();
       const stream = await a.wire.open(b.peer, '/wait', LIMITS, stop.signal);
@@ -152,7 +152,7 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
       await waiting;
     });
 
-    it('passes gossip on only where the judge accepts', async () => {
+    void it('passes gossip on only where the judge accepts', async () => {
       const c = await network.node(password('x'));
       await c.wire.dial(b.address, live());
       const heard: string[] = [];
@@ -183,7 +183,7 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
       );
     });
 
-    it('makes no link with a peer whom either side refuses, and tells the dialler', async () => {
+    void it('makes no link with a peer whom either side refuses, and tells the dialler', async () => {
       const stranger = await network.node(password('y'));
       await assert.rejects(stranger.wire.dial(a.address, live()), error =>
         hasCode(error, 'CREDENTIAL_INVALID', 'PEER_REFUSED'),
@@ -195,14 +195,14 @@ export function wireConformance(name: string, make: () => Promise<Network>): voi
       assert.ok(a.wire.links().every(link => link.peer !== stranger.peer));
     });
 
-    it('says that nobody is there', async () => {
+    void it('says that nobody is there', async () => {
       await assert.rejects(a.wire.dial('127.0.0.1:1', live()), error => hasCode(error, 'PEER_UNREACHABLE'));
       await assert.rejects(a.wire.open('12D3KooWnobody' as PeerId, '/echo', LIMITS, live()), error =>
         hasCode(error, 'PEER_UNREACHABLE'),
       );
     });
 
-    it('ends every link with a peer at once, for both', async () => {
+    void it('ends every link with a peer at once, for both', async () => {
       const ended: PeerId[] = [];
       a.wire.onLink((link, open) => !open && ended.push(link.peer));
       await b.wire.disconnect(a.peer);

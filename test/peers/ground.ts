@@ -63,7 +63,10 @@ export class Ground {
     const keeps = draft.again?.keeps ?? { nodes: memoryKeep(), tags: memoryKeep() };
     const own = node.self;
     const self = {
-      ...{ peer: own.peer, seed: own.seed, cluster: own.cluster, start: own.start + (draft.again ? 1 : 0) },
+      peer: own.peer,
+      seed: own.seed,
+      cluster: own.cluster,
+      start: own.start + (draft.again ? 1 : 0),
       sign: (bytes: Uint8Array) => own.sign(bytes),
       credential: () => own.credential(),
       ...draft.self,
@@ -91,7 +94,14 @@ export class Ground {
       signal: stop.signal,
     });
     const running: TestNode = {
-      ...{ node, peer: node.peer, peers, members, records, doubts, keeps, keepsOfMembers },
+      node,
+      peer: node.peer,
+      peers,
+      members,
+      records,
+      doubts,
+      keeps,
+      keepsOfMembers,
       stop: async () => {
         await peers.close();
         stop.abort();

@@ -9,7 +9,7 @@ import { content, Ground, holdings, type TestNode } from './ground.ts';
 const signal = new AbortController().signal;
 const connected = (node: TestNode): number => node.peers.status().filter(peer => peer.connected).length;
 
-describe('nodes of one cluster', () => {
+void describe('nodes of one cluster', () => {
   let ground: Ground;
   let [a, b, c]: TestNode[] = [];
   const big = content(1, 3 << 20);
@@ -21,12 +21,12 @@ describe('nodes of one cluster', () => {
   });
   after(() => ground.end());
 
-  it('find all others from one address', async () => {
+  void it('find all others from one address', async () => {
     await eventually(() => [a!, b!, c!].every(node => connected(node) === 2), 'everybody is linked with everybody');
     assert.ok(a!.records.some(event => event.event === 'peer.admitted' && event.node === 'b'));
   });
 
-  it('hear at once what one of them holds, what it adds and what it drops', async () => {
+  void it('hear at once what one of them holds, what it adds and what it drops', async () => {
     await a!.peers.hold([big.holding, ...holdings(3, 100)]);
     await eventually(() => c!.peers.holders(big.holding.digest).length === 1, 'the snapshot');
     const [holder] = c!.peers.holders(big.holding.digest);
@@ -40,7 +40,7 @@ describe('nodes of one cluster', () => {
     assert.ok(a!.records.some(event => event.event === 'statement.signed' && event.kind === 'holdings-delta'));
   });
 
-  it('hear of a snapshot that is too large for gossip', async () => {
+  void it('hear of a snapshot that is too large for gossip', async () => {
     const many = [big.holding, ...holdings(2000, 1000)];
     await a!.peers.hold(many);
     await eventually(
@@ -52,7 +52,7 @@ describe('nodes of one cluster', () => {
     assert.equal(b!.peers.holders(big.holding.digest).length, 1);
   });
 
-  it('ask each other for proofs, and take one only where it is there', async () => {
+  void it('ask each other for proofs, and take one only where it is there', async () => {
     const proof = await c!.peers.proof(a!.peer, big.proof.digest, big.proof.size, signal);
     assert.deepEqual(Buffer.from(proof.list), Buffer.from(big.proof.list));
     const none = content(5, 2 << 20);
@@ -64,7 +64,7 @@ describe('nodes of one cluster', () => {
     );
   });
 
-  it('ask a shunned peer last, and tell it the doubt', async () => {
+  void it('ask a shunned peer last, and tell it the doubt', async () => {
     c!.peers.shun(a!.peer, big.proof.digest);
     assert.deepEqual(
       c!.peers.holders(big.holding.digest).map(holder => holder.node.name),
@@ -75,7 +75,7 @@ describe('nodes of one cluster', () => {
     assert.ok(c!.peers.status().some(peer => peer.node.name === 'a' && peer.shunnedUntil !== undefined));
   });
 
-  it('keep what a dead node stated of tags', async () => {
+  void it('keep what a dead node stated of tags', async () => {
     const reference = parseTagReference('registry.example/app:1');
     const now = Date.now();
     const d = await ground.start('d', { bootstrap: a!.peers.addresses });
@@ -90,7 +90,7 @@ describe('nodes of one cluster', () => {
     await late.stop();
   });
 
-  it('find each other again after a restart without the bootstrap', async () => {
+  void it('find each other again after a restart without the bootstrap', async () => {
     await b!.stop();
     await c!.stop();
     const back = await ground.start('c', { again: c!, bootstrap: [] });
@@ -102,7 +102,7 @@ describe('nodes of one cluster', () => {
     c = back;
   });
 
-  it('close the links of a revoked node at once, everywhere, and hear no more of it', async () => {
+  void it('close the links of a revoked node at once, everywhere, and hear no more of it', async () => {
     const evil = await ground.start('evil', { bootstrap: a!.peers.addresses });
     await evil.peers.hold([content(77).holding]);
     await eventually(
