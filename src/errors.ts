@@ -62,6 +62,7 @@ const CODES = {
   PROOF_REFUTED: 'hostile',
   STORE_CORRUPT: 'hostile',
   STORE_UNAVAILABLE: 'unavailable',
+  ARCHIVE_INVALID: 'invalid',
   SPOOL_FULL: 'absent',
   // policy and names
   DENIED: 'denied',
