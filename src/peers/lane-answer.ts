@@ -94,7 +94,7 @@ export class Answer {
 
   /** Takes bytes off the socket; false pauses it. */
   receive(bytes: Uint8Array): boolean {
-    if (this.#over.signal.aborted) return false;
+    if (this.#over.signal.aborted || this.#error) return false;
     this.#begun = true;
     this.#byteAt = this.#rooms.world.monotonic();
     try {

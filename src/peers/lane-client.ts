@@ -23,6 +23,8 @@ export const OUTBOUND_PER_PEER_MAX = 4;
 export const READS_MAX = 16;
 /** How long a read waits for a lane to a peer that all others use. */
 export const LANE_WAIT_MS = 5_000;
+/** Bytes after which a lane is not used again: one AES-GCM key may protect some 380 GB (RFC 8446, section 5.5). */
+export const LANE_BYTES_MAX = 128 * 2 ** 30;
 /** How long a lane is kept without a request; the giver keeps it longer. */
 export const OUTBOUND_IDLE_MS = 30_000;
 
@@ -39,7 +41,8 @@ interface Lane {
   answer?: Answer | undefined;
   /** Aborted when it is taken up again, or ends. */
   idle?: AbortController | undefined;
-  used: boolean;
+  /** Bytes asked over it. */
+  asked: number;
 }
 
 /** All outbound lanes. */
@@ -73,7 +76,7 @@ export class LaneClient {
     try {
       for (let fresh = false; ; fresh = true) {
         const lane = await this.#lane(peer, fresh, inner);
-        const reused = lane.used;
+        const reused = lane.asked > 0;
         const answer = this.#begin(lane, request);
         const stop = (): void => answer.fail(stopped(peer, inner));
         inner.addEventListener('abort', stop, { once: true });
@@ -104,16 +107,19 @@ export class LaneClient {
       },
     ];
     const leave = (): void => ways.forEach(way => way());
+    let entering: Promise<() => void> | undefined;
+    const enter = (late: AbortSignal): Promise<() => void> => {
+      entering = entry.slots.enter(late);
+      return entering;
+    };
     try {
       const what = `waiting for one of the ${OUTBOUND_PER_PEER_MAX} lanes to ${peer}`;
-      ways.push(
-        await within(this.#rooms.world, LANE_WAIT_MS, signal, 'PEER_UNREACHABLE', what, late =>
-          entry.slots.enter(late),
-        ),
-      );
+      ways.push(await within(this.#rooms.world, LANE_WAIT_MS, signal, 'PEER_UNREACHABLE', what, enter));
       ways.push(await this.#reads.enter(signal));
       return leave;
     } catch (error) {
+      // A place that was given in the moment of the deadline goes back.
+      if (ways.length === 1) entering?.then(way => way()).catch(() => undefined);
       leave();
       throw signal.aborted ? stopped(peer, signal) : error;
     }
@@ -121,11 +127,8 @@ export class LaneClient {
 
   /** An idle lane to `peer`, unless `fresh`, or a new one. */
   async #lane(peer: PeerId, fresh: boolean, signal: AbortSignal): Promise<Lane> {
-    const { nodeOf, wire, addressOf } = this.#rooms;
-    if (!nodeOf(peer)?.roles.has('serve')) {
-      this.drop(peer);
-      throw new MirrorError('ROLE_MISSING', `${peer} has no credential with the role serve now; another is asked`);
-    }
+    const { wire, addressOf } = this.#rooms;
+    this.#judge(peer);
     for (const lane of this.#lanes) {
       if (lane.peer !== peer || !lane.idle) continue;
       if (!fresh) return lane;
@@ -136,14 +139,24 @@ export class LaneClient {
       const address = addressOf(peer);
       if (!address) throw new MirrorError('PEER_UNREACHABLE', `${peer} is not connected, or says nothing of lanes`);
       const socket = await wire.dial(formatAddress(address.host, address.lanePort), identity, key, signal);
-      return this.#open(peer, socket);
+      const lane = this.#open(peer, socket);
+      // It may have been revoked meanwhile.
+      this.#judge(peer);
+      return lane;
     } catch (error) {
       throw signal.aborted ? stopped(peer, signal) : asMirrorError(error, 'PEER_UNREACHABLE', `a lane to ${peer}`);
     }
   }
 
+  /** @throws ROLE_MISSING, and closes the lanes to `peer`, where it may not serve */
+  #judge(peer: PeerId): void {
+    if (this.#rooms.nodeOf(peer)?.roles.has('serve')) return;
+    this.drop(peer);
+    throw new MirrorError('ROLE_MISSING', `${peer} has no credential with the role serve now; another is asked`);
+  }
+
   #open(peer: PeerId, socket: LaneSocket): Lane {
-    const lane: Lane = { peer, socket, used: false };
+    const lane: Lane = { peer, socket, asked: 0 };
     this.#lanes.add(lane);
     socket.receive(bytes => {
       if (lane.answer) return lane.answer.receive(bytes);
@@ -161,7 +174,7 @@ export class LaneClient {
   #begin(lane: Lane, request: LaneRequest): Answer {
     lane.idle?.abort();
     lane.idle = undefined;
-    lane.used = true;
+    lane.asked += request.length;
     lane.answer = new Answer(
       { world: this.#rooms.world, buffers: this.#buffers, who: lane.peer },
       lane.socket,
@@ -172,7 +185,7 @@ export class LaneClient {
 
   #finish(lane: Lane, answer: Answer): void {
     lane.answer = undefined;
-    if (!answer.clean || !this.#lanes.has(lane)) return this.#close(lane);
+    if (!answer.clean || !this.#lanes.has(lane) || lane.asked > LANE_BYTES_MAX) return this.#close(lane);
     const idle = new AbortController();
     lane.idle = idle;
     const due = this.#rooms.world.monotonic() + OUTBOUND_IDLE_MS;

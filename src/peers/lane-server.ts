@@ -14,8 +14,8 @@ import { TRICKLE_MS, watch } from './lane-watch.ts';
 import type { Gift } from './peers.ts';
 import type { LaneSocket } from './wire.ts';
 
-/** Inbound lanes of one peer. */
-export const INBOUND_PER_PEER_MAX = 4;
+/** Inbound lanes of one peer: two more than it opens, for those whose end is still on its way. */
+export const INBOUND_PER_PEER_MAX = 6;
 /** Inbound lanes of all peers. */
 export const INBOUND_MAX = 256;
 /** How long a lane may wait for its next whole request; longer than a dialer keeps it. */
@@ -115,9 +115,9 @@ class GivingLane {
       this.#socket.destroy();
       // What is no MirrorError is a defect, and crashes.
       if (!(error instanceof MirrorError)) throw error;
-      this.#error ??= error;
+      // That the socket closed is told by whatever closed it, where there is more to say.
+      return error.code === 'LANE_CLOSED' ? (this.#error ?? error) : error;
     }
-    return this.#error;
   }
 
   destroy(): void {

@@ -49,7 +49,7 @@ export function laneWireConformance(name: string, make: () => { near: LaneWire; 
 
   const fails = (code: Code) => (error: unknown) => hasCode(error, code);
 
-  test(`${name}: a live identity opens one lane, for the peer that it was for`, async () => {
+  void test(`${name}: a live identity opens one lane, for the peer that it was for`, async () => {
     const { dial, accepted, refused } = await listening();
     const near = await dial();
     await until(() => accepted.length === 1);
@@ -59,7 +59,7 @@ export function laneWireConformance(name: string, make: () => { near: LaneWire; 
     assert.equal(refused.length, 0);
   });
 
-  test(`${name}: an identity opens nothing a second time`, async () => {
+  void test(`${name}: an identity opens nothing a second time`, async () => {
     const { dial, accepted, refused } = await listening();
     await dial();
     await assert.rejects(dial(), fails('LANE_REFUSED'));
@@ -68,25 +68,25 @@ export function laneWireConformance(name: string, make: () => { near: LaneWire; 
     assert.equal(accepted.length, 1);
   });
 
-  test(`${name}: an identity with another key opens nothing`, async () => {
+  void test(`${name}: an identity with another key opens nothing`, async () => {
     const { dial, accepted, refused } = await listening(patterned(32, 'other'));
     await assert.rejects(dial(), fails('LANE_REFUSED'));
     await until(() => refused.length === 1);
     assert.equal(accepted.length, 0);
   });
 
-  test(`${name}: dialling where nobody listens says so`, async () => {
+  void test(`${name}: dialling where nobody listens says so`, async () => {
     const { dial, listener } = await listening();
     await listener.close();
     await assert.rejects(dial(), fails('PEER_UNREACHABLE'));
   });
 
-  test(`${name}: a dial that is stopped ends`, async () => {
+  void test(`${name}: a dial that is stopped ends`, async () => {
     const { dial } = await listening();
     await assert.rejects(dial(IDENTITY, AbortSignal.abort()), fails('STOPPED'));
   });
 
-  test(`${name}: a port that is taken says so`, async () => {
+  void test(`${name}: a port that is taken says so`, async () => {
     const { listener, near } = await listening();
     const again = make().far;
     const wire = name.includes('memory') ? near : again;
@@ -100,7 +100,7 @@ export function laneWireConformance(name: string, make: () => { near: LaneWire; 
     );
   });
 
-  test(`${name}: bytes arrive whole and in order, both ways`, async () => {
+  void test(`${name}: bytes arrive whole and in order, both ways`, async () => {
     const [near, far] = await pair();
     for (const [from, to] of [
       [near, far],
@@ -120,7 +120,7 @@ export function laneWireConformance(name: string, make: () => { near: LaneWire; 
     }
   });
 
-  test(`${name}: what was sent before anybody listened is not lost`, async () => {
+  void test(`${name}: what was sent before anybody listened is not lost`, async () => {
     const [near, far] = await pair();
     await far.send(Buffer.from('early'));
     for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve));
@@ -132,7 +132,7 @@ export function laneWireConformance(name: string, make: () => { near: LaneWire; 
     await until(() => text === 'early');
   });
 
-  test(`${name}: memory may be used again once send has answered`, async () => {
+  void test(`${name}: memory may be used again once send has answered`, async () => {
     const [near, far] = await pair();
     const got: Buffer[] = [];
     near.receive(bytes => got.push(Buffer.from(bytes)) > 0);
@@ -146,7 +146,7 @@ export function laneWireConformance(name: string, make: () => { near: LaneWire; 
     assert.ok(all.subarray(500_000).every(byte => byte === 2));
   });
 
-  test(`${name}: a reader that pauses stops the sender, and resume goes on`, async () => {
+  void test(`${name}: a reader that pauses stops the sender, and resume goes on`, async () => {
     const [near, far] = await pair();
     let got = 0;
     let open = false;
@@ -173,7 +173,7 @@ export function laneWireConformance(name: string, make: () => { near: LaneWire; 
     await until(() => got === 24 << 20);
   });
 
-  test(`${name}: an end is seen after all bytes, a destroyed lane refuses to send`, async () => {
+  void test(`${name}: an end is seen after all bytes, a destroyed lane refuses to send`, async () => {
     const [near, far] = await pair();
     let got = 0;
     near.receive(bytes => {
@@ -189,7 +189,7 @@ export function laneWireConformance(name: string, make: () => { near: LaneWire; 
     await assert.rejects(far.send(Buffer.alloc(1)), fails('LANE_CLOSED'));
   });
 
-  test(`${name}: sending to a reader that takes nothing ends when the lane is destroyed`, async () => {
+  void test(`${name}: sending to a reader that takes nothing ends when the lane is destroyed`, async () => {
     const [near, far] = await pair();
     let open = false;
     near.receive(() => open);
@@ -205,7 +205,7 @@ export function laneWireConformance(name: string, make: () => { near: LaneWire; 
     await near.closed;
   });
 
-  test(`${name}: closing the listener closes its lanes`, async () => {
+  void test(`${name}: closing the listener closes its lanes`, async () => {
     const { dial, accepted, listener } = await listening();
     const near = await dial();
     near.receive(() => true);

@@ -51,14 +51,14 @@ function attempt<T>(parse: () => T): T | undefined {
   }
 }
 
-test('every request survives the way there', () => {
+void test('every request survives the way there', () => {
   fc.assert(
     fc.property(requests, request => assert.deepEqual(parseRequest(encodeRequest(request)), request)),
     RUNS,
   );
 });
 
-test('whatever bytes are a request are the one way to write it', () => {
+void test('whatever bytes are a request are the one way to write it', () => {
   fc.assert(
     fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), near(REQUEST_BYTES, [1, 1, 1, 0])), bytes => {
       const request = attempt(() => parseRequest(bytes));
@@ -68,7 +68,7 @@ test('whatever bytes are a request are the one way to write it', () => {
   );
 });
 
-test('whatever bytes are an answer are the one way to write it', () => {
+void test('whatever bytes are an answer are the one way to write it', () => {
   fc.assert(
     fc.property(
       requests,
@@ -82,7 +82,7 @@ test('whatever bytes are an answer are the one way to write it', () => {
   );
 });
 
-test('whatever bytes are an offer are the one way to write it', () => {
+void test('whatever bytes are an offer are the one way to write it', () => {
   fc.assert(
     fc.property(fc.oneof(fc.uint8Array({ maxLength: 80 }), near(OFFER_BYTES, [1, 0]), near(2, [1])), bytes => {
       const offer = attempt(() => parseOffer(bytes));
@@ -92,7 +92,7 @@ test('whatever bytes are an offer are the one way to write it', () => {
   );
 });
 
-test('how frames are cut on the way makes no difference', () => {
+void test('how frames are cut on the way makes no difference', () => {
   fc.assert(
     fc.property(
       fc.array(requests, { minLength: 1, maxLength: 4 }),

@@ -26,20 +26,20 @@ const invalid = (error: unknown): boolean => hasCode(error, 'FRAME_INVALID');
 const changed = (frame: Uint8Array, at: number, byte: number): Uint8Array =>
   Uint8Array.from(frame).fill(byte, at, at + 1);
 
-test('a request is read as it was written, with either digest', () => {
+void test('a request is read as it was written, with either digest', () => {
   assert.deepEqual(parseRequest(encodeRequest(request)), request);
   const wide = { ...request, digest: digestOf(Buffer.from('content'), 'sha512') };
   assert.deepEqual(parseRequest(encodeRequest(wide)), wide);
 });
 
-test('the bytes of a request are those of the protocol', () => {
+void test('the bytes of a request are those of the protocol', () => {
   assert.equal(
     encodeRequest(request).toString('hex'),
     `01010100${digest.slice(7)}${'00'.repeat(32)}${'0000000000300000'}${'00000000004c4b40'}`,
   );
 });
 
-test('the bytes of an answer and of an offer are those of the protocol', () => {
+void test('the bytes of an answer and of an offer are those of the protocol', () => {
   assert.equal(encodeAnswer(request).toString('hex'), '0102000000000000004c4b40');
   assert.equal(encodeAnswer('absent').toString('hex'), '010201000000000000000000');
   const identity = new Uint8Array(16).fill(0xaa);
@@ -49,7 +49,7 @@ test('the bytes of an answer and of an offer are those of the protocol', () => {
   assert.equal(encodeOffer({ refused: 'LIMIT_EXCEEDED' }).toString('hex'), '0102');
 });
 
-test('a request of another version, kind, algorithm or padding is refused', () => {
+void test('a request of another version, kind, algorithm or padding is refused', () => {
   const frame = encodeRequest(request);
   for (const [at, byte] of [
     [0, 2],
@@ -65,7 +65,7 @@ test('a request of another version, kind, algorithm or padding is refused', () =
   assert.throws(() => parseRequest(Buffer.concat([frame, Buffer.alloc(1)])), invalid);
 });
 
-test('a range off the chunks, of nothing, or beyond the largest content is refused', () => {
+void test('a range off the chunks, of nothing, or beyond the largest content is refused', () => {
   for (const [offset, length] of [
     [1, 10],
     [CHUNK_BYTES, 0],
@@ -78,12 +78,12 @@ test('a range off the chunks, of nothing, or beyond the largest content is refus
   assert.equal(parseRequest(encodeRequest({ digest, offset: 0, length: CONTENT_MAX_BYTES })).length, CONTENT_MAX_BYTES);
 });
 
-test('an answer announces what was asked, or that it is absent', () => {
+void test('an answer announces what was asked, or that it is absent', () => {
   assert.deepEqual(parseAnswer(encodeAnswer(request), request), { length: request.length });
   assert.equal(parseAnswer(encodeAnswer('absent'), request), 'absent');
 });
 
-test('an answer that lies about its length, or is none, is refused', () => {
+void test('an answer that lies about its length, or is none, is refused', () => {
   assert.throws(() => parseAnswer(encodeAnswer({ length: request.length - 1 }), request), invalid);
   assert.throws(() => parseAnswer(encodeAnswer({ length: request.length + 1 }), request), invalid);
   assert.throws(() => parseAnswer(changed(encodeAnswer(request), 2, 2), request), invalid);
@@ -92,7 +92,7 @@ test('an answer that lies about its length, or is none, is refused', () => {
   assert.throws(() => parseAnswer(encodeRequest(request).subarray(0, ANSWER_BYTES), request), invalid);
 });
 
-test('an offer is read as it was written, and so is a refusal', () => {
+void test('an offer is read as it was written, and so is a refusal', () => {
   const offer = { identity: new Uint8Array(16).fill(1), key: new Uint8Array(32).fill(2) };
   assert.equal(encodeOffer(offer).length, OFFER_BYTES);
   assert.deepEqual(parseOffer(encodeOffer(offer)), offer);
@@ -100,7 +100,7 @@ test('an offer is read as it was written, and so is a refusal', () => {
     assert.deepEqual(parseOffer(encodeOffer({ refused })), { refused });
 });
 
-test('an offer of another length, version or code is refused', () => {
+void test('an offer of another length, version or code is refused', () => {
   const frame = encodeOffer({ identity: new Uint8Array(16), key: new Uint8Array(32) });
   for (const bad of [frame.subarray(1), Buffer.concat([frame, frame]), changed(frame, 0, 2), changed(frame, 1, 1)])
     assert.throws(() => parseOffer(bad), invalid);
@@ -108,12 +108,12 @@ test('an offer of another length, version or code is refused', () => {
     assert.throws(() => parseOffer(Uint8Array.from(bad)), invalid);
 });
 
-test('a lane is asked for in one way', () => {
+void test('a lane is asked for in one way', () => {
   parseOfferRequest(OFFER_REQUEST);
   for (const bad of [[], [2], [1, 1]]) assert.throws(() => parseOfferRequest(Uint8Array.from(bad)), invalid);
 });
 
-test('a frame is gathered however it is cut, and takes nothing of what follows', () => {
+void test('a frame is gathered however it is cut, and takes nothing of what follows', () => {
   const gather = new Gather(5);
   assert.equal(gather.take(Buffer.from('ab')), 2);
   assert.equal(gather.whole, undefined);

@@ -47,7 +47,7 @@ async function pair(options: Partial<LaneNodesOptions> = {}) {
   return { world, giver, reader, digest, read, sockets };
 }
 
-test('content crosses TLS lanes whole, in chunks, and the giver is told once how much went out', async () => {
+void test('content crosses TLS lanes whole, in chunks, and the giver is told once how much went out', async () => {
   const wire = createLaneWire({ world: realWorld });
   const { giver, reader, read } = await pair({ world: realWorld, wire: () => wire });
   const { bytes, lengths } = await readAll(read());
@@ -59,7 +59,7 @@ test('content crosses TLS lanes whole, in chunks, and the giver is told once how
   assert.deepEqual([...giver.records, ...reader.records], []);
 });
 
-test('a part is read from a chunk boundary on', async () => {
+void test('a part is read from a chunk boundary on', async () => {
   const { read } = await pair();
   const { bytes } = await readAll(read(2 * CHUNK_BYTES));
   assert.ok(bytes.equals(MANY.subarray(2 * CHUNK_BYTES)));
@@ -67,7 +67,7 @@ test('a part is read from a chunk boundary on', async () => {
   assert.ok(one.equals(MANY.subarray(CHUNK_BYTES, CHUNK_BYTES + 10)));
 });
 
-test('one lane carries requests one after another, and is closed when nobody used it for a while', async () => {
+void test('one lane carries requests one after another, and is closed when nobody used it for a while', async () => {
   const { world, giver, reader, read, sockets } = await pair();
   for (let round = 0; round < 5; round++) await readAll(read());
   assert.equal(sockets.length, 1);
@@ -80,7 +80,7 @@ test('one lane carries requests one after another, and is closed when nobody use
   assert.equal(giver.lanes.countFor(reader.peer), 0);
 });
 
-test('a lane that the giver closed while it was idle is dialled again, once', async () => {
+void test('a lane that the giver closed while it was idle is dialled again, once', async () => {
   const { giver, reader, read, sockets } = await pair();
   await readAll(read());
   giver.lanes.dropPeer(reader.peer);
@@ -89,7 +89,7 @@ test('a lane that the giver closed while it was idle is dialled again, once', as
   assert.equal(sockets.length, 2);
 });
 
-test('what is absent costs an answer, not the lane', async () => {
+void test('what is absent costs an answer, not the lane', async () => {
   const { read, sockets } = await pair();
   await assert.rejects(readAll(read(0, 10, digestOf(Buffer.from('nothing')))), fails('CONTENT_ABSENT'));
   await assert.rejects(readAll(read(0, MANY.length + 1)), fails('CONTENT_ABSENT'));
@@ -97,7 +97,7 @@ test('what is absent costs an answer, not the lane', async () => {
   assert.equal(sockets.length, 1);
 });
 
-test('several reads use several lanes, up to the bound; one more waits, and gives up after a while', async () => {
+void test('several reads use several lanes, up to the bound; one more waits, and gives up after a while', async () => {
   const { world, giver, reader, read } = await pair();
   const open = Array.from({ length: OUTBOUND_PER_PEER_MAX }, () => read()[Symbol.asyncIterator]());
   for (const one of open) await one.next();
@@ -113,7 +113,7 @@ test('several reads use several lanes, up to the bound; one more waits, and give
   assert.ok(bytes.equals(MANY));
 });
 
-test('a reader that keeps chunks pauses the lane, and the giver holds no more than it may', async () => {
+void test('a reader that keeps chunks pauses the lane, and the giver holds no more than it may', async () => {
   const { world, giver, reader } = await pair();
   const large = patterned(32 * CHUNK_BYTES);
   const digest = giver.shelf.put(large);
@@ -141,7 +141,7 @@ test('a reader that keeps chunks pauses the lane, and the giver holds no more th
   assert.deepEqual(giver.shelf.done, [large.length]);
 });
 
-test('a release counts once, however often it is called', async () => {
+void test('a release counts once, however often it is called', async () => {
   const { giver, reader, world } = await pair();
   const large = patterned(16 * CHUNK_BYTES);
   const digest = giver.shelf.put(large);
@@ -159,7 +159,7 @@ test('a release counts once, however often it is called', async () => {
   await assert.rejects(rest, fails('STOPPED'));
 });
 
-test('who leaves early loses the lane, and the giver is told what went out', async () => {
+void test('who leaves early loses the lane, and the giver is told what went out', async () => {
   const { world, giver, reader } = await pair();
   const large = patterned(16 * CHUNK_BYTES);
   const digest = giver.shelf.put(large);
@@ -175,7 +175,7 @@ test('who leaves early loses the lane, and the giver is told what went out', asy
   assert.deepEqual(giver.records, []);
 });
 
-test('chunks stay whole after the loop was left, until they are released', async () => {
+void test('chunks stay whole after the loop was left, until they are released', async () => {
   const { read } = await pair();
   const kept: Chunk[] = [];
   for await (const chunk of read()) kept.push(chunk);
@@ -184,7 +184,7 @@ test('chunks stay whole after the loop was left, until they are released', async
   for (const chunk of kept) chunk.release();
 });
 
-test('revocation closes lanes both ways at once', async () => {
+void test('revocation closes lanes both ways at once', async () => {
   const { giver, reader, read } = await pair();
   const chunks = read()[Symbol.asyncIterator]();
   await chunks.next();
@@ -199,7 +199,7 @@ test('revocation closes lanes both ways at once', async () => {
   await until(() => giver.lanes.countFor(reader.peer) === 0);
 });
 
-test('only nodes with the role fetch get a lane, and the refusal is recorded', async () => {
+void test('only nodes with the role fetch get a lane, and the refusal is recorded', async () => {
   const { giver, reader, read } = await pair();
   giver.nodes.set(reader.peer, nodeOf('reader', ['serve']));
   await assert.rejects(readAll(read()), fails('ROLE_MISSING'));
@@ -208,14 +208,14 @@ test('only nodes with the role fetch get a lane, and the refusal is recorded', a
   ]);
 });
 
-test('only nodes with the role serve are asked', async () => {
+void test('only nodes with the role serve are asked', async () => {
   const { giver, reader, read } = await pair();
   reader.nodes.set(giver.peer, nodeOf('giver', ['fetch']));
   await assert.rejects(readAll(read()), fails('ROLE_MISSING'));
   assert.deepEqual(giver.shelf.asked, []);
 });
 
-test('a peer that loses its credential loses its open lane with the next request', async () => {
+void test('a peer that loses its credential loses its open lane with the next request', async () => {
   const { giver, reader, read, world } = await pair();
   await readAll(read());
   giver.nodes.delete(reader.peer);
@@ -225,13 +225,13 @@ test('a peer that loses its credential loses its open lane with the next request
   assert.ok(giver.records.length > 0 && giver.records.every(({ code }) => code === 'ROLE_MISSING'));
 });
 
-test('a peer that is not connected is unreachable', async () => {
+void test('a peer that is not connected is unreachable', async () => {
   const { giver, reader, read } = await pair();
   reader.addresses.delete(giver.peer);
   await assert.rejects(readAll(read()), fails('PEER_UNREACHABLE'));
 });
 
-test('a read that is stopped ends, before and while bytes come', async () => {
+void test('a read that is stopped ends, before and while bytes come', async () => {
   const { giver, reader, digest } = await pair();
   const stop = new AbortController();
   const chunks = reader.lanes.read(giver.peer, digest, 0, MANY.length, stop.signal)[Symbol.asyncIterator]();
@@ -247,7 +247,7 @@ test('a read that is stopped ends, before and while bytes come', async () => {
   assert.equal(reader.lanes.countFor(giver.peer), 0);
 });
 
-test('a giver closes a lane that asks nothing', async () => {
+void test('a giver closes a lane that asks nothing', async () => {
   const { world, giver, reader, read } = await pair();
   await readAll(read());
   // The reader's own clock is not what ends it here.
@@ -256,7 +256,7 @@ test('a giver closes a lane that asks nothing', async () => {
   assert.equal(giver.lanes.countFor(reader.peer), 0);
 });
 
-test('a limit of bandwidth is kept, in total and per peer', async () => {
+void test('a limit of bandwidth is kept, in total and per peer', async () => {
   for (const limits of [{ bytesPerSecond: 1 << 20 }, { bytesPerSecondPerPeer: 1 << 20 }]) {
     const { world, read } = await pair({ limits });
     const begun = world.monotonic();
@@ -273,12 +273,12 @@ test('a limit of bandwidth is kept, in total and per peer', async () => {
   }
 });
 
-test('a limit under which lanes would stall is refused at the start', async () => {
+void test('a limit under which lanes would stall is refused at the start', async () => {
   await assert.rejects(pair({ limits: { bytesPerSecond: 1000 } }), fails('CONFIG_INVALID'));
   await assert.rejects(pair({ limits: { bytesPerSecondPerPeer: 1000 } }), fails('CONFIG_INVALID'));
 });
 
-test('closing ends reads and listening', async () => {
+void test('closing ends reads and listening', async () => {
   const { giver, reader, read } = await pair();
   const chunks = read()[Symbol.asyncIterator]();
   await chunks.next();

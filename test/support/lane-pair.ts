@@ -205,5 +205,5 @@ export async function until(condition: () => boolean, turns = 20_000): Promise<v
     if (condition()) return;
     await new Promise(resolve => setImmediate(resolve));
   }
-  throw new Error(`never came true: ${condition}`);
+  throw new Error(`never came true: ${condition.toString()}`);
 }
