@@ -30,19 +30,20 @@ export const lookupBench: Bench = {
     const foreign = samples.get(lookup.name)!.map(sample => sample.foreign);
     const of = (name: string, unit: 'ms' | 'MiB' | 's', pick: (findings: LookupFindings) => number) =>
       figure(name, unit, found.map(pick));
-    const p99 = of('lookup, 99th percentile', 'ms', ({ p99 }) => p99);
+    const p99 = of('found and ranked, 99th percentile', 'ms', ({ rank }) => rank.p99);
     const memory = of('resident, above the empty process', 'MiB', all => all.residentAfter - all.residentBefore);
-    const holders = found[0]!.holders.toFixed(0);
     return {
       figures: [
-        of('lookup, median', 'ms', ({ p50 }) => p50),
+        of('found, median', 'ms', ({ find }) => find.p50),
+        of('found, 99th percentile', 'ms', ({ find }) => find.p99),
+        of('found and ranked, median', 'ms', ({ rank }) => rank.p50),
         p99,
-        of('lookup, slowest of all', 'ms', ({ max }) => max),
+        of('found and ranked, slowest of all', 'ms', ({ rank }) => rank.max),
         memory,
         of('parsing and taking all statements', 's', ({ fillSeconds }) => fillSeconds),
       ],
       goals: [
-        { name: 'lookup, 99th percentile', value: p99.median, sense: 'at most', limit: P99_LIMIT_MS, unit: 'ms' },
+        { name: p99.name, value: p99.median, sense: 'at most', limit: P99_LIMIT_MS, unit: 'ms' },
         {
           name: 'memory of all holdings',
           value: memory.median,
@@ -52,8 +53,8 @@ export const lookupBench: Bench = {
         },
       ],
       notes: [
-        `${holders} holders were found in a lookup on average; foreign cores ${Math.max(...foreign).toFixed(2)} at most`,
-        'times are of the holdings alone: ranking of holders is not in them',
+        `${found[0]!.rank.holders.toFixed(0)} holders were found in a lookup on average`,
+        `foreign cores ${Math.max(...foreign).toFixed(2)} at most; times are of one thread with nothing else to do`,
       ],
     };
   },

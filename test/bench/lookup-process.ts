@@ -4,35 +4,46 @@
  * that its memory is that of the holdings.
  */
 import { createHash } from 'node:crypto';
-import type { Digest, PeerId } from '../../src/oci/oci.ts';
+import type { Digest, Node, PeerId, Role } from '../../src/oci/oci.ts';
 import { encodeSigned, parseSigned, SIGNATURE_BYTES } from '../../src/peers/envelope.ts';
 import { Holdings } from '../../src/peers/holdings.ts';
 import type { Holding } from '../../src/peers/peers.ts';
+import { Standing } from '../../src/peers/standing.ts';
 import type { Root } from '../../src/proof/proof.ts';
+import { realWorld } from '../../src/world.ts';
 import { cpuOf, percentile, residentOf } from './measure.ts';
 import { distinct, zipf } from './zipf.ts';
 
 const NODES = 1_000;
 const DIGESTS_PER_NODE = 1_000;
 const DIGESTS = 50_000;
-const LOOKUPS = 200_000;
+const LOOKUPS = 10_000;
 /** Lookups that only warm up. */
-const WARM_LOOKUPS = 20_000;
+const WARM_LOOKUPS = 1_000;
 const NOW = 1_800_000_000_000;
 const VALID_MS = 60_000;
+/** Zones of the cluster, the one of the node that looks, and the nodes that it has links with. */
+const ZONES = 3;
+const ZONE = 'zone-0';
+const LINKS = 64;
 const BASE58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
+
+/** Milliseconds of one lookup, and the holders found in one on average. */
+export interface LookupTimes {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+  readonly holders: number;
+}
 
 /** What the process found. */
 export interface LookupFindings {
   /** MiB, before and with all holdings; garbage collected before each. */
   readonly residentBefore: number;
   readonly residentAfter: number;
-  /** Milliseconds of one lookup. */
-  readonly p50: number;
-  readonly p99: number;
-  readonly max: number;
-  /** Holders found in one lookup, on average. */
-  readonly holders: number;
+  /** Finding alone, and finding and ranking: what a pull waits for. */
+  readonly find: LookupTimes;
+  readonly rank: LookupTimes;
   /** Seconds and CPU seconds to parse and take all statements. */
   readonly fillSeconds: number;
   readonly fillCpu: number;
@@ -52,6 +63,8 @@ function peerAt(at: number): PeerId {
   const letters = Array.from({ length: 44 }, (_, place) => BASE58[bytes[place]! % BASE58.length]);
   return `12D3KooW${letters.join('')}` as PeerId;
 }
+
+const LINKED: ReadonlySet<PeerId> = new Set(Array.from({ length: LINKS }, (_, at) => peerAt(at)));
 
 function collectGarbage(): void {
   if (!globalThis.gc) throw new Error('run with --expose-gc');
@@ -83,23 +96,41 @@ function fill(holdings: Holdings, all: readonly Holding[]): Pick<LookupFindings,
   return { fillSeconds, fillCpu };
 }
 
-function look(holdings: Holdings): Pick<LookupFindings, 'p50' | 'p99' | 'max' | 'holders'> {
+/** As the room's `holders`: finds, leaves out who does not count, ranks. Answers what was found. */
+function holdersOf(holdings: Holdings, members: ReadonlyMap<PeerId, Node>, standing: Standing, digest: Digest): number {
+  const found = holdings.find(digest, NOW).flatMap(({ peer, holding }) => {
+    const node = members.get(peer);
+    return node?.roles.has('serve') ? [{ node, ...holding }] : [];
+  });
+  return standing.rank(found, ZONE, LINKED).length;
+}
+
+function look(once: (digest: Digest) => number): LookupTimes {
   const draws = zipf('lookups', DIGESTS);
   const times: number[] = [];
   let holders = 0;
   for (let at = -WARM_LOOKUPS; at < LOOKUPS; at++) {
     const digest = digestAt(draws.next().value);
     const began = performance.now();
-    const found = holdings.find(digest, NOW);
+    const found = once(digest);
     const took = performance.now() - began;
     if (at < 0) continue;
     times.push(took);
-    holders += found.length;
+    holders += found;
   }
   // A lookup that finds nothing would be fast and worth nothing.
   if (holders < LOOKUPS) throw new Error(`${LOOKUPS} lookups found ${holders} holders in all`);
   const max = times.reduce((most, took) => Math.max(most, took), 0);
   return { p50: percentile(times, 0.5), p99: percentile(times, 0.99), max, holders: holders / LOOKUPS };
+}
+
+function membersOf(): ReadonlyMap<PeerId, Node> {
+  const roles = new Set<Role>(['fetch', 'serve', 'attest']);
+  const member = (at: number): Node => {
+    const zone = `zone-${at % ZONES}`;
+    return { peer: peerAt(at), name: `n${at}`, zone, roles, issuedAt: NOW, expiresAt: NOW + VALID_MS };
+  };
+  return new Map(Array.from({ length: NODES }, (_, at) => [peerAt(at), member(at)]));
 }
 
 if (import.meta.main) {
@@ -110,6 +141,10 @@ if (import.meta.main) {
   const filled = fill(holdings, all);
   collectGarbage();
   const residentAfter = residentOf([process.pid]);
-  const findings: LookupFindings = { residentBefore, residentAfter, ...filled, ...look(holdings) };
+  const members = membersOf();
+  const standing = new Standing(realWorld);
+  const find = look(digest => holdings.find(digest, NOW).length);
+  const rank = look(digest => holdersOf(holdings, members, standing, digest));
+  const findings: LookupFindings = { residentBefore, residentAfter, ...filled, find, rank };
   process.stdout.write(`${JSON.stringify(findings)}\n`);
 }
