@@ -114,21 +114,39 @@ function labOver(programs: Programs, folder: string, network: Network, ends: (()
   };
 }
 
+/** A lab that is taken away by hand. */
+export interface OpenLab {
+  readonly lab: Lab;
+  /** Takes everything away; where the test `failed`, all logs are shown first. */
+  close(failed: boolean): Promise<void>;
+}
+
+/** Opens a lab for a test that must see to its end itself. */
+export async function openLab(programs: Programs): Promise<OpenLab> {
+  const folder = await mkdtemp(join(tmpdir(), 'pinnace-lab-'));
+  const network = await makeNetwork();
+  const ends = [() => rm(folder, { recursive: true, force: true }), () => network.remove()];
+  const logs: Logs = new Map();
+  return {
+    lab: labOver(programs, folder, network, ends, logs),
+    async close(failed) {
+      if (failed) show(logs);
+      const errors: unknown[] = [];
+      for (const end of ends.splice(0).reverse()) await end().catch((error: unknown) => errors.push(error));
+      if (errors.length) throw new AggregateError(errors, 'the lab could not be taken away');
+    },
+  };
+}
+
 /** Runs `body` in a lab of its own; shows all logs where it fails, and takes everything away in any case. */
 export async function withLab(programs: Programs, body: (lab: Lab) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'pinnace-lab-'));
-  const ends: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
-  const logs: Logs = new Map();
-  const errors: unknown[] = [];
+  const open = await openLab(programs);
   try {
-    const network = await makeNetwork();
-    ends.push(() => network.remove());
-    await body(labOver(programs, folder, network, ends, logs));
+    await body(open.lab);
   } catch (error) {
-    errors.push(error);
-    show(logs);
+    // What the test found matters more than what its end may stumble over.
+    await open.close(true).catch((more: unknown) => console.log('#', more));
+    throw error;
   }
-  for (const end of ends.reverse()) await end().catch((error: unknown) => errors.push(error));
-  if (errors.length === 1) throw errors[0];
-  if (errors.length) throw new AggregateError(errors, 'the test failed, and so did taking its lab away');
+  await open.close(false);
 }
