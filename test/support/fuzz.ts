@@ -20,3 +20,11 @@ export function fuzz<Ts>(property: fc.IPropertyWithHooks<Ts> | fc.IProperty<Ts>,
     interruptAfterTimeLimit: Math.ceil(LIMIT_MS * Math.max(1, factor)),
   });
 }
+
+/** Milliseconds of processor time that `work` takes: the same on a busy machine. */
+export function cost(work: () => void): number {
+  const before = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
