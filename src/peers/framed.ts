@@ -23,7 +23,10 @@ export interface ByteStream {
   close(): Promise<void>;
   abort(error: Error): void;
   addEventListener(type: string, listener: (event: { data?: { subarray(): Uint8Array }; error?: Error }) => void): void;
-  removeEventListener(type: string, listener: (event: never) => void): void;
+  removeEventListener(
+    type: string,
+    listener: (event: { data?: { subarray(): Uint8Array }; error?: Error }) => void,
+  ): void;
 }
 
 /** One side of a framed stream. `release` hands the byte stream back, unread bytes included. */
@@ -123,7 +126,7 @@ export class FramedStream implements Stream {
     }
     if (!(await this.#have(HEADER_BYTES + length)))
       throw new MirrorError('FRAME_INVALID', `the stream ended inside a frame of ${length} bytes`);
-    const frame = Uint8Array.prototype.slice.call(this.#buffer, HEADER_BYTES, HEADER_BYTES + length);
+    const frame = new Uint8Array(this.#buffer.subarray(HEADER_BYTES, HEADER_BYTES + length));
     this.#buffer.copyWithin(0, HEADER_BYTES + length, this.#filled);
     this.#filled -= HEADER_BYTES + length;
     this.#needed = 0;
