@@ -30,6 +30,9 @@ export interface Journal {
   append(bytes: Uint8Array): Promise<void>;
 }
 
+/** The longest that one timer of Node can wait. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
 /** The machine's own clock, timers and randomness. */
 export const realWorld: World = {
   now: () => Date.now(),
@@ -42,7 +45,13 @@ export const realWorld: World = {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const timer = setTimeout(done, ms);
+      // A timer holds at most 2^31 - 1 ms, and fires at once beyond that.
+      const until = performance.now() + ms;
+      const wait = (): NodeJS.Timeout => {
+        const left = until - performance.now();
+        return setTimeout(left > TIMER_MAX_MS ? () => (timer = wait()) : done, Math.min(left, TIMER_MAX_MS));
+      };
+      let timer = wait();
       signal?.addEventListener('abort', done, { once: true });
     }),
   random: length => randomFillSync(new Uint8Array(length)),
@@ -63,16 +72,20 @@ export async function within<T>(
   const done = new AbortController();
   const late = new AbortController();
   const inner = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
-  const timer = world.sleep(ms, signal ? AbortSignal.any([signal, done.signal]) : done.signal).then((): never => {
+  const timer = world.sleep(ms, signal ? AbortSignal.any([signal, done.signal]) : done.signal).then((): unknown => {
+    // The work has ended: what it answered with may live on under its signal.
+    if (done.signal.aborted) return undefined;
     const error = signal?.aborted
-      ? new MirrorError('STOPPED', `${what}: stopped`, { cause: signal.reason })
+      ? new MirrorError('STOPPED', `${what}: stopped`, {
+          cause: signal.reason,
+        })
       : new MirrorError(code, `${what}: nothing within ${ms} ms`);
     late.abort(error);
     throw error;
   });
   timer.catch(() => undefined);
   try {
-    return await Promise.race([work(inner), timer]);
+    return (await Promise.race([work(inner), timer])) as T;
   } finally {
     done.abort();
   }

@@ -3,7 +3,7 @@
  * bounded size; errors name the file and the path inside it. Refuses to know what the keys mean: a `Fields` reader hands
  * values out by type and, at `end()`, refuses every key that nobody asked for.
  */
-import { parseDocument } from 'yaml';
+import { isScalar, parseDocument, visit } from 'yaml';
 import { type Code, MirrorError } from './errors.ts';
 
 /** The largest file that is read as YAML. */
@@ -13,9 +13,24 @@ export const YAML_MAX_BYTES = 1 << 20;
 export function parseYaml(text: string, file: string): unknown {
   if (Buffer.byteLength(text) > YAML_MAX_BYTES)
     throw new MirrorError('YAML_INVALID', `${file}: larger than ${YAML_MAX_BYTES} bytes`);
-  const document = parseDocument(text, { version: '1.2', strict: true, uniqueKeys: true, schema: 'core' });
+  const document = parseDocument(text, {
+    version: '1.2',
+    strict: true,
+    uniqueKeys: true,
+    schema: 'core',
+  });
   const problem = document.errors[0] ?? document.warnings[0];
   if (problem) throw new MirrorError('YAML_INVALID', `${file}: ${problem.message.split('\n')[0]}`);
+  visit(document, {
+    Node: (_, { tag }) => {
+      if (tag !== undefined) throw new MirrorError('YAML_INVALID', `${file}: the tag ${tag} is not allowed`);
+    },
+    Pair: (_, { key }) => {
+      // Keys become strings, where 1 and "1" would be one.
+      if (!isScalar(key) || typeof key.value !== 'string')
+        throw new MirrorError('YAML_INVALID', `${file}: the key ${String(key)} is not a string: quote it`);
+    },
+  });
   try {
     return document.toJS({ maxAliasCount: 0 }) as unknown;
   } catch (error) {

@@ -2,9 +2,8 @@
  * The daemon: joins the rooms and opens the doors. What one room needs of another is joined here as a function, and
  * nowhere else. Promises: ready only when it can answer; everything ends with the life that it was given.
  */
-import type { FastifyInstance } from 'fastify';
 import { asMirrorError, MirrorError } from '../errors.ts';
-import { registryServer } from '../http/registry.ts';
+import { registryServer, type Server } from '../http/registry.ts';
 import { verifyPeer } from '../identity/key.ts';
 import { Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags } from '../mirror/mirror.ts';
 import type { Giver } from '../peers/peers.ts';
@@ -111,11 +110,7 @@ function counted(giver: Giver): Giver & { underWay(): number } {
   };
 }
 
-async function openMirror(
-  { config }: Ground,
-  rooms: Rooms,
-  notReady: () => string | undefined,
-): Promise<FastifyInstance> {
+async function openMirror({ config }: Ground, rooms: Rooms, notReady: () => string | undefined): Promise<Server> {
   const { host, port } = splitAddress(config.mirror.listen);
   const hosts = new Set([config.mirror.listen, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
   // Whoever reaches a loopback port may pull; a client token is what this seam is for.

@@ -72,6 +72,7 @@ export async function layGround(config: Config, world: World, log: Logger, life:
     world,
     policyHash: () => policy.now().hash,
     node: self.name,
+    signal: life,
   });
   const members = await openMembers({
     self,

@@ -2,7 +2,6 @@
  * The operator's door: HTTP on a unix socket, 0600, in the state folder. Promises: JSON in and out, one object a line
  * where work takes long. Refuses to know what the words mean: it is given one function for each.
  */
-import { chmod, rm } from 'node:fs/promises';
 import fastify, { type FastifyInstance } from 'fastify';
 import { asMirrorError, type Kind, MirrorError } from '../errors.ts';
 import { parseReference, parseTagReference, type Reference, type TagReference } from '../oci/oci.ts';
@@ -35,8 +34,8 @@ const text = (value: unknown, what: string): string => {
   return value;
 };
 
-/** Builds the control server and listens on `path`. @throws PORT_TAKEN */
-export async function controlServer(controls: Controls, path: string): Promise<FastifyInstance> {
+/** Builds the control server; it listens, on a socket for its owner alone, when told to. */
+export function controlServer(controls: Controls): FastifyInstance {
   const server = fastify({ logger: false, bodyLimit: BODY_MAX_BYTES, forceCloseConnections: true });
   server.setErrorHandler((error, _, reply) => {
     const { code, kind, message } = asMirrorError(error, 'STORE_UNAVAILABLE', 'the node could not do this');
@@ -67,20 +66,5 @@ export async function controlServer(controls: Controls, path: string): Promise<F
     }
     reply.raw.end();
   });
-  await listen(server, path);
   return server;
-}
-
-async function listen(server: FastifyInstance, path: string): Promise<void> {
-  // A socket left by a killed process refuses nobody: who listens for good holds the state folder's lock.
-  await rm(path, { force: true });
-  const mask = process.umask(0o177);
-  try {
-    await server.listen({ path });
-  } catch (error) {
-    throw new MirrorError('PORT_TAKEN', `cannot listen on ${path}: ${(error as Error).message}`, { cause: error });
-  } finally {
-    process.umask(mask);
-  }
-  await chmod(path, 0o600);
 }

@@ -25,6 +25,9 @@ const STATUS: Readonly<Record<Kind, number>> = {
 /** The distribution-spec's names of errors, where they differ from ours. */
 const SPEC_CODE: Readonly<Record<number, string>> = { 403: 'DENIED', 503: 'UNAVAILABLE' };
 
+/** A server that listens when told to. */
+export type Server = FastifyInstance;
+
 export interface Door {
   /** What clients must say in Host: `127.0.0.1:5000`, `localhost:5000` and the like. */
   readonly hosts: ReadonlySet<string>;
@@ -35,7 +38,7 @@ export interface Door {
 }
 
 /** Builds the mirror's server; it listens when told to. */
-export function registryServer(rooms: Rooms, door: Door): FastifyInstance {
+export function registryServer(rooms: Rooms, door: Door): Server {
   const server = fastify({
     logger: false,
     exposeHeadRoutes: false,

@@ -37,6 +37,31 @@ const mapping = (value: unknown, what: string): Json =>
   value !== null && typeof value === 'object' && !Array.isArray(value)
     ? (value as Json)
     : bad(`${what} is not an object`);
+/** The fields that are read, anywhere in a manifest. */
+const READ = new Set([
+  'schemaVersion',
+  'mediaType',
+  'config',
+  'layers',
+  'manifests',
+  'digest',
+  'size',
+  'platform',
+  'os',
+  'architecture',
+  'variant',
+  'fsLayers',
+]);
+const READ_FOLDED = new Set([...READ].map(name => name.toLowerCase()));
+
+/** An object whose fields other readers cannot take otherwise: Go's JSON takes `Layers` for `layers`. */
+const exact = (value: unknown, what: string): Json => {
+  const object = mapping(value, what);
+  for (const key of Object.keys(object))
+    if (!READ.has(key) && READ_FOLDED.has(key.toLowerCase()))
+      return bad(`${what} has the key ${JSON.stringify(key)}, which others read as another`);
+  return object;
+};
 const list = (value: unknown, what: string): unknown[] => {
   if (!Array.isArray(value)) return bad(`${what} is not a list`);
   return value.length > MANIFEST_MAX_ENTRIES ? bad(`${what} has more than ${MANIFEST_MAX_ENTRIES} entries`) : value;
@@ -46,18 +71,29 @@ const text = (value: unknown, what: string): string =>
 
 function platform(value: unknown): { platform?: Platform } {
   if (value === undefined) return {};
-  const p = mapping(value, 'platform');
+  const p = exact(value, 'platform');
   const variant = p.variant === undefined || p.variant === '' ? {} : { variant: text(p.variant, 'variant') };
-  return { platform: { os: text(p.os, 'os'), architecture: text(p.architecture, 'architecture'), ...variant } };
+  return {
+    platform: {
+      os: text(p.os, 'os'),
+      architecture: text(p.architecture, 'architecture'),
+      ...variant,
+    },
+  };
 }
 
 function descriptor(value: unknown, what: string): Descriptor {
-  const d = mapping(value, what);
+  const d = exact(value, what);
   const digest = text(d.digest, `${what}.digest`);
   if (!isDigest(digest)) return bad(`${what}.digest is not a digest`);
   if (typeof d.size !== 'number' || !Number.isSafeInteger(d.size) || d.size < 0)
     return bad(`${what}.size is not a size`);
-  return { mediaType: text(d.mediaType, `${what}.mediaType`), digest, size: d.size, ...platform(d.platform) };
+  return {
+    mediaType: text(d.mediaType, `${what}.mediaType`),
+    digest,
+    size: d.size,
+    ...platform(d.platform),
+  };
 }
 
 /** Refuses deep nesting and duplicate keys, which JSON.parse would hide. */
@@ -93,7 +129,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   let json: Json;
   try {
     const source = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    json = mapping(JSON.parse(source), 'the document');
+    json = exact(JSON.parse(source), 'the document');
     scan(source);
   } catch (error) {
     return error instanceof MirrorError ? bad(error.message.replace(/^manifest: /, '')) : bad('is not JSON in UTF-8');

@@ -31,6 +31,9 @@ export function parsePeerId(text: string): PeerId {
 /** The name of a node or zone: a DNS label. @throws NAME_INVALID */
 export function parseNodeName(text: string): string {
   if (!NAME.test(text))
-    throw new MirrorError('NAME_INVALID', `a name is a DNS label (a-z, 0-9, -; at most 63): ${JSON.stringify(text.slice(0, 80))}`);
+    throw new MirrorError(
+      'NAME_INVALID',
+      `a name is a DNS label (a-z, 0-9, -; at most 63): ${JSON.stringify(text.slice(0, 80))}`,
+    );
   return text;
 }

@@ -40,11 +40,19 @@ export class Checker {
     const { digest, size, list } = this.proof;
     const expected = Math.min(CHUNK_BYTES, size - this.#checked);
     if (chunk.length !== expected || expected === 0)
-      throw new MirrorError('CHUNK_MISMATCH', `${digest}: ${chunk.length} bytes at ${this.#checked} instead of ${expected}`);
+      throw new MirrorError(
+        'CHUNK_MISMATCH',
+        `${digest}: ${chunk.length} bytes at ${this.#checked} instead of ${expected}`,
+      );
     const at = (this.#checked / CHUNK_BYTES) * 2 * this.#width;
     const next = this.#hash.copy();
     next.update(chunk);
-    if (next.copy().digest().equals(list.subarray(at + this.#width, at + 2 * this.#width))) {
+    if (
+      next
+        .copy()
+        .digest()
+        .equals(list.subarray(at + this.#width, at + 2 * this.#width))
+    ) {
       this.#hash = next;
       this.#checked += chunk.length;
       return;

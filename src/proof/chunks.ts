@@ -53,7 +53,11 @@ export class Prover {
   /** The proof of all bytes taken; the digest in it is what they have, whatever was hoped for. */
   finish(): Proof {
     if (this.#inChunk > 0) this.#close();
-    return { digest: digestFrom(this.#algorithm, this.#whole.digest()), size: this.#size, list: Buffer.concat(this.#list) };
+    return {
+      digest: digestFrom(this.#algorithm, this.#whole.digest()),
+      size: this.#size,
+      list: Buffer.concat(this.#list),
+    };
   }
 
   #close(): void {
@@ -73,7 +77,10 @@ export function proofOfOneChunk(digest: Digest, size: number): Proof | undefined
 export function parseProof(digest: Digest, size: number, list: Uint8Array): Proof {
   const width = lengthOf(algorithmOf(digest));
   if (size > CONTENT_MAX_BYTES || list.length !== 2 * width * chunkCount(size))
-    throw new MirrorError('PROOF_INVALID', `the proof of ${digest} has ${list.length} bytes, which does not fit ${size}`);
+    throw new MirrorError(
+      'PROOF_INVALID',
+      `the proof of ${digest} has ${list.length} bytes, which does not fit ${size}`,
+    );
   if (size > 0 && !bytesOf(digest).equals(list.subarray(-width)))
     throw new MirrorError('PROOF_INVALID', `the proof of ${digest} ends in another digest`);
   return { digest, size, list };

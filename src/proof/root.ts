@@ -13,7 +13,8 @@ const ROOT_VERSION = 1;
 
 /** @throws PROOF_INVALID */
 export function parseRoot(text: string): Root {
-  if (!ROOT.test(text)) throw new MirrorError('PROOF_INVALID', `not a proof root: ${JSON.stringify(text.slice(0, 80))}`);
+  if (!ROOT.test(text))
+    throw new MirrorError('PROOF_INVALID', `not a proof root: ${JSON.stringify(text.slice(0, 80))}`);
   return text as Root;
 }
 

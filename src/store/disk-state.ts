@@ -10,7 +10,7 @@ import { closeAfter, type Disk, type OpenFile, readWhole } from './disk-port.ts'
 /** The largest state file. */
 const KEEP_MAX_BYTES = 256 << 20;
 /** The largest file that is read as a secret. */
-const SECRET_MAX_BYTES = 64 << 10;
+const SECRET_MAX_BYTES = 512 << 10;
 /** Permission bits of group and others. */
 const NOT_OWNER = 0o077;
 const NEWLINE = 0x0a;

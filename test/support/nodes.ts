@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { ask, CONTROL_SOCKET } from '../../src/cli/control-client.ts';
 import type { Status } from '../../src/cli/node-status.ts';
 import type { Lie } from './hostile.ts';
 import { get } from './pull-client.ts';
@@ -86,8 +87,13 @@ export class ProcessNode {
     clearTimeout(late);
   }
 
-  async status(): Promise<Status> {
-    return JSON.parse(await pinnace('status', '--json', '--socket', join(this.stateDir, 'control.sock'))) as Status;
+  /** One question over its control socket: cheaper than a process each time. */
+  ask<T>(path: string): Promise<T> {
+    return ask<T>({ socket: join(this.stateDir, CONTROL_SOCKET), path });
+  }
+
+  status(): Promise<Status> {
+    return this.ask('/status');
   }
 
   /** Every record of its audit log so far. */

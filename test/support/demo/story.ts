@@ -8,6 +8,7 @@ import { PullFailed, type PullResult, pullImage } from '../pull-client.ts';
 import type { Screen } from './screen.ts';
 
 const HOLDERS_MS = 20_000;
+const NAMED_MS = 15_000;
 const LAYER_BYTES = 24 << 20;
 
 export interface DemoPull {
@@ -45,8 +46,8 @@ export interface LieResult {
 /** Waits until `node` knows `holders` nodes that hold the content, by its own word. */
 const holdersKnown = (node: ProcessNode, reference: string, holders: readonly string[]): Promise<true> =>
   eventually(`${node.name} knows that ${holders.join(', ')} hold ${reference}`, HOLDERS_MS, async () => {
-    const text = await pinnace('why', reference, '--json', '--config', node.config);
-    const { steps } = JSON.parse(text) as { steps: { step: string; detail: string }[] };
+    const path = `/why?reference=${encodeURIComponent(reference)}`;
+    const { steps } = await node.ask<{ steps: { step: string; detail: string }[] }>(path);
     const said = steps.find(({ step }) => step === 'holders')?.detail ?? '';
     return holders.every(name => said.includes(name)) ? true : undefined;
   });
@@ -133,11 +134,12 @@ export async function mainJob(cluster: ProcessCluster, screen: Screen): Promise<
   };
 }
 
-async function named(node: ProcessNode, liar: string, kind: string): Promise<boolean> {
-  return (await node.records()).some(
-    record => record.event === 'lie.found' && record.node === liar && record.kind === kind,
-  );
-}
+/** Whether the node's audit log names the liar; it may find a lie out after the client was told "not here". */
+const named = (node: ProcessNode, liar: string, kind: string): Promise<boolean> =>
+  eventually(`${node.name} names ${liar}`, NAMED_MS, async () => {
+    const records = await node.records();
+    return records.some(one => one.event === 'lie.found' && one.node === liar && one.kind === kind) || undefined;
+  }).catch(() => false);
 
 const lieImage = (cluster: ProcessCluster, name: string, seed: number): Promise<BuiltImage> =>
   buildImage(join(cluster.dir, name), {
