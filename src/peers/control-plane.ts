@@ -134,7 +134,7 @@ export class ControlPlane {
     while (!signal.aborted) {
       const [byte = 0] = world.random(1);
       // Not all nodes of a cluster that was started at once in the same moment.
-      await world.sleep(RENEW_MS * (0.9 + byte / 2560), signal);
+      await world.sleep(Math.floor(RENEW_MS * (0.9 + byte / 2560)), signal);
       if (signal.aborted) return;
       this.table.sweep();
       await this.stating.renew().catch((error: unknown) => log('warn', `nothing was renewed: ${String(error)}`));

@@ -3,7 +3,6 @@
  * part cannot start, none stays open. Refuses to know whom to trust and what to give away: it is given `members` and a
  * `giver`.
  */
-import { resolve4, resolve6 } from 'node:dns/promises';
 import type { PeerId } from '../oci/oci.ts';
 import type { Keep, World } from '../world.ts';
 import { formatAddress, isLoopback, parseAddress, parseBootstrap } from './address.ts';
@@ -16,6 +15,7 @@ import type { LaneLimits } from './lane-rooms.ts';
 import type { Giver, Log, Membership, OwnKey, RecordEvent, Verify } from './peers.ts';
 import { type OpenPeers, PeersNode } from './open-peers.ts';
 import { createLaneWire } from './wire-lane.ts';
+import { resolveHost } from './wire-dns.ts';
 import { createControlWire } from './wire-libp2p.ts';
 import type { ControlWire, LaneWire } from './wire.ts';
 
@@ -140,11 +140,4 @@ function laneOf(
   const link = control.links().find(one => one.peer === peer);
   const lanePort = plane.table.nodes.get(peer)?.body.lanePort;
   return link && lanePort ? { host: parseAddress(link.address).host, lanePort } : undefined;
-}
-
-async function resolveHost(host: string): Promise<readonly string[]> {
-  const found = await Promise.allSettled([resolve4(host), resolve6(host)]);
-  const hosts = found.flatMap(one => (one.status === 'fulfilled' ? one.value : []));
-  if (hosts.length === 0 && found[0]?.status === 'rejected') throw found[0].reason;
-  return hosts;
 }

@@ -62,7 +62,13 @@ export class Stating {
     if (tags.length > TAGS_MAX)
       this.#options.log('warn', `this node has ${tags.length} tags and can state only ${TAGS_MAX}`);
     const byName = new Map(tags.map(tag => [formatReference(tag.reference), tag]));
-    const sorted = [...byName].sort((a, b) => order(a[0], b[0])).map(([, tag]) => tag);
+    /** Clocks and files may count in parts of a millisecond; statements do not. */
+    const whole = (tag: TagStatement): TagStatement => ({
+      ...tag,
+      observedAt: Math.floor(tag.observedAt),
+      renewedAt: Math.floor(tag.renewedAt),
+    });
+    const sorted = [...byName].sort((a, b) => order(a[0], b[0])).map(([, tag]) => whole(tag));
     return this.#next(async () => {
       await this.#say({ kind: 'tags', body: { tags: sorted.slice(0, TAGS_MAX) } });
     });
@@ -126,7 +132,13 @@ export class Stating {
   #statement(body: Body, seq: number): Statement {
     const { world, self } = this.#options;
     const kind: Kind = body.kind;
-    return { ...body, signer: self.peer, start: self.start, seq, notAfter: world.now() + KINDS[kind].validityMs };
+    return {
+      ...body,
+      signer: self.peer,
+      start: self.start,
+      seq,
+      notAfter: Math.floor(world.now()) + KINDS[kind].validityMs,
+    };
   }
 
   /** One after another, so that numbers go out in order. */
@@ -137,5 +149,11 @@ export class Stating {
   }
 }
 
+/** Clocks and files may count in parts of a millisecond; statements do not. */
+const whole = (tag: TagStatement): TagStatement => ({
+  ...tag,
+  observedAt: Math.floor(tag.observedAt),
+  renewedAt: Math.floor(tag.renewedAt),
+});
 const sorted = (holdings: readonly Holding[]): Holding[] => [...holdings].sort((a, b) => order(a.digest, b.digest));
 const same = (a: Holding, b: Holding | undefined): boolean => a.size === b?.size && a.root === b.root;
