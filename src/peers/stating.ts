@@ -62,12 +62,6 @@ export class Stating {
     if (tags.length > TAGS_MAX)
       this.#options.log('warn', `this node has ${tags.length} tags and can state only ${TAGS_MAX}`);
     const byName = new Map(tags.map(tag => [formatReference(tag.reference), tag]));
-    /** Clocks and files may count in parts of a millisecond; statements do not. */
-    const whole = (tag: TagStatement): TagStatement => ({
-      ...tag,
-      observedAt: Math.floor(tag.observedAt),
-      renewedAt: Math.floor(tag.renewedAt),
-    });
     const sorted = [...byName].sort((a, b) => order(a[0], b[0])).map(([, tag]) => whole(tag));
     return this.#next(async () => {
       await this.#say({ kind: 'tags', body: { tags: sorted.slice(0, TAGS_MAX) } });
