@@ -49,7 +49,10 @@ export const realWorld: World = {
       const until = performance.now() + ms;
       const wait = (): NodeJS.Timeout => {
         const left = until - performance.now();
-        return setTimeout(left > TIMER_MAX_MS ? () => (timer = wait()) : done, Math.min(left, TIMER_MAX_MS));
+        return setTimeout(
+          left > TIMER_MAX_MS ? () => (timer = wait()) : done,
+          Math.max(0, Math.min(left, TIMER_MAX_MS)),
+        );
       };
       let timer = wait();
       signal?.addEventListener('abort', done, { once: true });

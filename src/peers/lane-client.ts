@@ -131,8 +131,12 @@ export class LaneClient {
     this.#judge(peer);
     for (const lane of this.#lanes) {
       if (lane.peer !== peer || !lane.idle) continue;
-      if (!fresh) return lane;
-      this.#close(lane);
+      if (fresh) this.#close(lane);
+      else {
+        // Taken at once: another read that looks in the same turn must not find it idle.
+        this.#wake(lane);
+        return lane;
+      }
     }
     try {
       const { identity, key } = await askKey(this.#rooms, peer, signal);
@@ -172,8 +176,6 @@ export class LaneClient {
   }
 
   #begin(lane: Lane, request: LaneRequest): Answer {
-    lane.idle?.abort();
-    lane.idle = undefined;
     lane.asked += request.length;
     lane.answer = new Answer(
       { world: this.#rooms.world, buffers: this.#buffers, who: lane.peer },
@@ -199,9 +201,13 @@ export class LaneClient {
     lane.socket.resume();
   }
 
-  #close(lane: Lane): void {
+  #wake(lane: Lane): void {
     lane.idle?.abort();
     lane.idle = undefined;
+  }
+
+  #close(lane: Lane): void {
+    this.#wake(lane);
     lane.socket.destroy();
     this.#lanes.delete(lane);
     if (this.#lanes.size === 0) this.#buffers.trim();

@@ -80,6 +80,15 @@ void test('one lane carries requests one after another, and is closed when nobod
   assert.equal(giver.lanes.countFor(reader.peer), 0);
 });
 
+void test('two reads begun in the same moment never share an idle lane', async () => {
+  const { read, sockets } = await pair();
+  await readAll(read());
+  const both = await Promise.all([readAll(read()), readAll(read(CHUNK_BYTES))]);
+  assert.ok(both[0].bytes.equals(MANY));
+  assert.ok(both[1].bytes.equals(MANY.subarray(CHUNK_BYTES)));
+  assert.equal(sockets.length, 2);
+});
+
 void test('a lane that the giver closed while it was idle is dialled again, once', async () => {
   const { giver, reader, read, sockets } = await pair();
   await readAll(read());

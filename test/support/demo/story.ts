@@ -47,9 +47,10 @@ export interface LieResult {
 const holdersKnown = (node: ProcessNode, reference: string, holders: readonly string[]): Promise<true> =>
   eventually(`${node.name} knows that ${holders.join(', ')} hold ${reference}`, HOLDERS_MS, async () => {
     const path = `/why?reference=${encodeURIComponent(reference)}`;
-    const { steps } = await node.ask<{ steps: { step: string; detail: string }[] }>(path);
+    const { steps } = await node.ask<{ steps: { step: string; ok: boolean; detail: string }[] }>(path);
     const said = steps.find(({ step }) => step === 'holders')?.detail ?? '';
-    return holders.every(name => said.includes(name)) ? true : undefined;
+    const decided = steps.find(({ step }) => step === 'tag')?.ok ?? true;
+    return decided && holders.every(name => said.includes(name)) ? true : undefined;
   });
 
 interface Watched extends PullResult {
@@ -105,7 +106,7 @@ export async function mainJob(cluster: ProcessCluster, screen: Screen): Promise<
   screen.say(`n1 holds ${reference}, ${bytesText(image.bytes)}; nobody else does, and there is no registry`);
   const wholeAt = (node: ProcessNode, holders: string[]): Promise<true> =>
     holdersKnown(node, `${reference.slice(0, reference.lastIndexOf(':'))}@${large}`, holders);
-  await holdersKnown(second, atDigest, ['n1']);
+  await holdersKnown(second, reference, ['n1']);
   await wholeAt(second, ['n1']);
   const byTag = await watchedPull(second, reference, screen);
   screen.say(`n2 pulled it by tag from ${byTag.from}: one voucher, so each layer was proved whole first`);
@@ -158,7 +159,7 @@ export async function chunkLie(cluster: ProcessCluster, screen: Screen): Promise
   for (const node of [honest, liar]) await importAt(node, image);
   const layer = image.contents.reduce((a, b) => (a.size > b.size ? a : b)).digest;
   await holdersKnown(victim, `demo.test/pinnace/flipped@${layer}`, ['slow', 'liar-chunk']);
-  await holdersKnown(victim, `demo.test/pinnace/flipped@${image.digest}`, ['slow', 'liar-chunk']);
+  await holdersKnown(victim, image.reference, ['slow', 'liar-chunk']);
   const pulled = await pullImage(victim.mirror, image.reference).catch((error: unknown) => error as Error);
   const told = await named(victim, 'liar-chunk', 'chunk');
   const completed = !(pulled instanceof Error) && pulled.digest === image.digest;
@@ -177,7 +178,7 @@ export async function proofLie(cluster: ProcessCluster, screen: Screen): Promise
   await importAt(liar, image);
   const layer = image.contents.reduce((a, b) => (a.size > b.size ? a : b)).digest;
   await holdersKnown(victim, `demo.test/pinnace/forged@${layer}`, ['liar-proof']);
-  await holdersKnown(victim, `demo.test/pinnace/forged@${image.digest}`, ['liar-proof']);
+  await holdersKnown(victim, image.reference, ['liar-proof']);
   let largeBytes = 0;
   const pulled = await pullImage(victim.mirror, image.reference, {
     progress: ({ digest }, done) => {
