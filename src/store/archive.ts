@@ -121,12 +121,14 @@ class Entries implements ArchiveLinks {
     if (this.#names.has(name)) throw invalid(`has two entries ${name}`);
     this.#names.add(name);
     const { size, linkname } = header;
+    // The tar reader lets sizes pass that are no numbers, and then waits for ever.
+    if (!Number.isSafeInteger(size) || size < 0 || size > CONTENT_MAX_BYTES)
+      throw invalid(`has an entry ${name} whose size is none from 0 to ${CONTENT_MAX_BYTES} bytes`);
     // The types of a tar are an open set: whatever is not known is refused below.
     const type: string = header.type;
     switch (type) {
       case 'file':
       case 'contiguous-file':
-        if (size > CONTENT_MAX_BYTES) throw invalid(`has an entry of ${size} bytes; ${CONTENT_MAX_BYTES} are the most`);
         return this.#take({ name, size, bytes });
       case 'symlink':
         // As it would lie beside the link in a file system, but a name in the archive it must stay.

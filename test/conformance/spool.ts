@@ -158,6 +158,17 @@ export function spoolConformance(name: string, make: MakeSpool): void {
       assert.deepEqual(spool.list(), []);
     });
 
+    void it('passes over what is open, and evicts what was used later', async t => {
+      const spool = await make(t);
+      const [open, other] = [await fill(spool, bytesFor(1, 400)), await fill(spool, bytesFor(2, 400))];
+      await freed(spool, SPOOL_BYTES);
+      const content = await spool.open(open);
+      await (await spool.open(other))?.close();
+      await (await spool.begin(digestOf(bytesFor(3, 400)), 400)).abandon();
+      assert.deepEqual(spool.list(), [open]);
+      await content?.close();
+    });
+
     void it('lets who holds a content read on after it was given up, and counts it until then', async t => {
       const spool = await make(t);
       const spooled = await spool.begin(digestOf(bytesFor(1, 500)), 500);

@@ -86,6 +86,36 @@ void describe('the lock of a layout', () => {
     }
   });
 
+  void it('is not taken by a latecomer whose number was used and removed meanwhile', async () => {
+    const disk = await folderIn(new MemoryDisk());
+    const enter = (): Promise<void> => lockedIn(disk, FOLDER, quick, () => Promise.resolve());
+    await enter();
+    const [reached, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const late = seenBy(disk, 'latecomer', () => 0);
+    let links = 0;
+    const link = async (from: string, to: string): Promise<boolean> => {
+      links += 1;
+      reached.resolve();
+      await go.promise;
+      return disk.link(from, to);
+    };
+    const leave = Promise.withResolvers<void>();
+    let inside = false;
+    const latecomer = lockedIn({ ...late, link }, FOLDER, quick, async () => assert.equal(inside, false));
+    await reached.promise;
+    for (let round = 0; round < 3; round++) await enter();
+    const holder = lockedIn(disk, FOLDER, quick, async () => {
+      inside = true;
+      go.resolve();
+      await leave.promise;
+      inside = false;
+    });
+    for (let turns = 0; turns < 20; turns++) await new Promise(resolve => setImmediate(resolve));
+    leave.resolve();
+    await Promise.all([holder, latecomer]);
+    assert.ok(links >= 2);
+  });
+
   void it('goes on from an owner that died, and leaves no pile of files', async () => {
     const disk = await folderIn(new MemoryDisk());
     void lockedIn(disk, FOLDER, quick, () => new Promise(() => undefined));
