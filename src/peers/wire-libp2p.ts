@@ -32,6 +32,8 @@ export const INBOUND_PER_HOST_PER_SECOND = 128;
 /** One gossip message. */
 export const GOSSIP_MAX_BYTES = 64 * 1024;
 
+/** What choosing noise may take before the greeting begins to count. */
+const NEGOTIATION_MS = 1_000;
 const PING_INTERVAL_MS = 5_000;
 const PING_TIMEOUT_MS = { minTimeout: 5_000, maxTimeout: 10_000 };
 const STREAM_WINDOW_MAX_BYTES = 1 << 20;
@@ -206,7 +208,7 @@ class Libp2pWire implements ControlWire {
         maxConnections: CONNECTIONS_MAX,
         maxIncomingPendingConnections: PENDING_MAX,
         inboundConnectionThreshold: INBOUND_PER_HOST_PER_SECOND,
-        inboundUpgradeTimeout: 2 * GREETING_TIMEOUT_MS,
+        inboundUpgradeTimeout: GREETING_TIMEOUT_MS + NEGOTIATION_MS,
         dialTimeout: 2 * GREETING_TIMEOUT_MS,
         reconnectRetries: 0,
       },
