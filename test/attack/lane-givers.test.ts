@@ -128,6 +128,22 @@ void test('a giver that closes instead of answering is left, and not asked twice
   assert.equal(asked, 1);
 });
 
+void test('a kept lane that ends when it is asked again is dialled once more, and no oftener', async () => {
+  const asked: LaneSocket[] = [];
+  const { read } = await against(socket => {
+    asked.push(socket);
+    // The first lane ends with its second request, and the one after it too; from then on all do.
+    if (asked.length === 2 || asked.length > 3) return socket.destroy();
+    return quietly(socket.send(answer), socket.send(BYTES));
+  });
+  await read();
+  await read();
+  assert.equal(asked[1], asked[0]);
+  assert.equal(asked.length, 3);
+  await assert.rejects(read(), fails('LANE_CLOSED'));
+  assert.equal(asked.length, 5);
+});
+
 void test('a giver that says nothing has stalled after five seconds', async () => {
   const { giver, reader, read, world } = await against(() => undefined);
   const reading = assert.rejects(read(), fails('LANE_STALLED'));

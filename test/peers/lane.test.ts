@@ -25,7 +25,7 @@ const MANY = patterned(3 * CHUNK_BYTES + 12_345);
 const fails = (code: Code) => (error: unknown) => hasCode(error, code);
 
 /** A giver and a reader in memory, on a simulated clock; `sockets` are the reader's. */
-async function pair(options: Partial<LaneNodesOptions> = {}) {
+async function pair(options: Partial<LaneNodesOptions> = {}, dialled: () => void = () => undefined) {
   const world = simulatedWorld();
   const network = new LaneNetwork();
   const sockets: LaneSocket[] = [];
@@ -36,6 +36,7 @@ async function pair(options: Partial<LaneNodesOptions> = {}) {
       async dial(...where) {
         const socket = await own.dial(...where);
         sockets.push(socket);
+        dialled();
         return socket;
       },
     };
@@ -224,14 +225,26 @@ void test('only nodes with the role serve are asked', async () => {
   assert.deepEqual(giver.shelf.asked, []);
 });
 
-void test('a peer that loses its credential loses its open lane with the next request', async () => {
-  const { giver, reader, read, world } = await pair();
-  await readAll(read());
-  giver.nodes.delete(reader.peer);
-  await assert.rejects(readAll(read()));
+void test('a peer that loses its credential, or the role in it, loses its open lane with the next request', async () => {
+  for (const now of [undefined, nodeOf('reader', ['serve'])]) {
+    const { giver, reader, read, world } = await pair();
+    await readAll(read());
+    if (now) giver.nodes.set(reader.peer, now);
+    else giver.nodes.delete(reader.peer);
+    await assert.rejects(readAll(read()));
+    await world.settle();
+    assert.equal(giver.shelf.asked.length, 1);
+    assert.equal(giver.lanes.countFor(reader.peer), 0);
+    assert.ok(giver.records.length > 0 && giver.records.every(({ code }) => code === 'ROLE_MISSING'));
+  }
+});
+
+void test('a node that loses its role while it is dialled is not asked', async () => {
+  const { giver, reader, read, world } = await pair({}, () => reader.nodes.delete(giver.peer));
+  await assert.rejects(readAll(read()), fails('ROLE_MISSING'));
   await world.settle();
-  assert.equal(giver.shelf.asked.length, 1);
-  assert.ok(giver.records.length > 0 && giver.records.every(({ code }) => code === 'ROLE_MISSING'));
+  assert.equal(reader.lanes.countFor(giver.peer), 0);
+  assert.deepEqual(giver.shelf.asked, []);
 });
 
 void test('a peer that is not connected is unreachable', async () => {
