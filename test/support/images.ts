@@ -143,17 +143,16 @@ export async function buildImage(dir: string, spec: ImageSpec): Promise<BuiltIma
   return { dir, reference: spec.reference, target, digest: target.digest, bytes, manifests, contents };
 }
 
-/** Files of `folders` (not links), in order of their names, until they make up `bytes` at least. */
+/** Files of `folders` (not links), in order of their names, as many as make up at most `bytes`. */
 async function someFiles(folders: readonly string[], bytes: number): Promise<Record<string, FileSpec>> {
   const files: Record<string, FileSpec> = {};
   let sum = 0;
   for (const folder of folders) {
     const entries = (await readdir(folder, { withFileTypes: true })).filter(entry => entry.isFile());
     for (const { name } of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      if (sum >= bytes) return files;
       const from = join(folder, name);
       const { size, mode } = await stat(from);
-      if (size === 0 || !(mode & 0o004)) continue;
+      if (size === 0 || sum + size > bytes || !(mode & 0o004)) continue;
       files[from.slice(1)] = { from };
       sum += size;
     }
@@ -161,15 +160,20 @@ async function someFiles(folders: readonly string[], bytes: number): Promise<Rec
   return files;
 }
 
-/** A real image of at least 100 MB in three layers or more, made of this machine's own files; its digest varies by machine. */
+/**
+ * A real image of at least 100 MB in three layers, for this machine's platform and another one, made of this machine's own
+ * files; its digest varies by machine.
+ */
 export async function buildMachineImage(dir: string, reference: string, gzip = false): Promise<BuiltImage> {
   const library = `/usr/lib/${process.arch === 'x64' ? 'x86_64' : 'aarch64'}-linux-gnu`;
   const layers: LayerSpec[] = [
-    { files: await someFiles(['/usr/bin'], 24 << 20) },
-    { files: await someFiles([library].filter(existsSync), 32 << 20) },
+    { files: await someFiles(['/usr/bin'], 12 << 20) },
+    { files: await someFiles([library].filter(existsSync), 16 << 20) },
     { files: { 'usr/local/bin/node': { from: process.execPath, mode: 0o755 } } },
   ];
-  return buildImage(dir, { reference, layers, gzip, command: ['/usr/local/bin/node'] });
+  const other = HOST_ARCHITECTURE === 'arm64' ? 'amd64' : 'arm64';
+  const platforms = [`linux/${HOST_ARCHITECTURE}`, `linux/${other}`];
+  return buildImage(dir, { reference, layers, gzip, platforms, command: ['/usr/local/bin/node'] });
 }
 
 /** A runnable image around a statically linked busybox; undefined where this machine has none (package busybox-static). */
