@@ -5,35 +5,29 @@
  */
 import { join } from 'node:path';
 import { assert, MirrorError } from '../errors.ts';
-import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/oci.ts';
+import { algorithmOf, type Digest, hexOf } from '../oci/oci.ts';
 import type { World } from '../world.ts';
-import { closeAfter, contentOf, type Disk, isDiskFull, type OpenFile } from './disk.ts';
+import { contentOf, type Disk, isDiskFull, type OpenFile } from './disk.ts';
+import { foundIn } from './spool-found.ts';
+import { PARTIAL_SUFFIX, type Savable, SpoolSaver } from './spool-saver.ts';
 import { type Kept, SpoolWriting, type WritingRooms } from './spool-writing.ts';
 import type { Content, Spool, Spooled } from './store.ts';
 
 /** Whole contents that are kept at most, however small. */
 const CONTENTS_MAX = 65_536;
-/** Names of whole contents: algorithm, hex, size, and a number, so that no name is ever used twice. */
-const WHOLE_NAME = /^(sha256|sha512)-([a-f0-9]{64,128})-(\d{1,15})-(\d{1,15})$/;
-const PARTIAL_SUFFIX = '.part';
-
 /** A spool on disk, which also works when nobody waits. */
 export interface OpenSpool extends Spool {
-  /** Resolves when every content committed so far would be found by a later run. */
-  settled(): Promise<void>;
+  /** Resolves when every content committed so far would be found by a later run; without, this is done in idle times. */
+  save(): Promise<void>;
 }
 
 /** A whole content of the spool. */
-interface Whole {
+interface Whole extends Savable {
   readonly digest: Digest;
   readonly size: number;
-  path: string;
   /** Who has it open. */
   readers: number;
-  /** True when it is no longer of the spool: removed, or handed over. */
   gone: boolean;
-  /** While it is synced and gets its name. */
-  saving: Promise<void> | undefined;
 }
 
 /**
@@ -42,24 +36,9 @@ interface Whole {
  */
 export async function openSpool(disk: Disk, dir: string, maxBytes: number, world: World): Promise<OpenSpool> {
   await disk.mkdir(dir);
-  const found: { digest: Digest; size: number; path: string; usedAt: number }[] = [];
-  let named = 0;
-  for (const name of await disk.list(dir)) {
-    const path = join(dir, name);
-    const [, algorithm, hex, length, number] = WHOLE_NAME.exec(name) ?? [];
-    const digest = `${algorithm}:${hex}`;
-    if (!isDigest(digest)) {
-      if (name.endsWith(PARTIAL_SUFFIX)) await disk.remove(path);
-      continue;
-    }
-    named = Math.max(named, Number(number));
-    const facts = await disk.facts(path);
-    const size = Number(length);
-    if (facts?.kind === 'file' && facts.size === size) found.push({ digest, size, path, usedAt: facts.modifiedAt });
-    else if (facts?.kind !== 'folder') await disk.remove(path);
-  }
+  const { found, named } = await foundIn(disk, dir);
   const spool = new DiskSpool(disk, dir, maxBytes, world, named);
-  for (const { digest, size, path } of found.sort((a, b) => a.usedAt - b.usedAt)) await spool.found(digest, size, path);
+  for (const { digest, size, path } of found) await spool.found(digest, size, path);
   await spool.fit();
   return spool;
 }
@@ -77,8 +56,7 @@ class DiskSpool implements OpenSpool {
   #used = 0;
   /** The highest number in a name. */
   #named: number;
-  /** Whole contents are synced one at a time: each holds a thread of the few that also read and write. */
-  #saved: Promise<void> = Promise.resolve();
+  readonly #saver: SpoolSaver;
 
   constructor(disk: Disk, dir: string, maxBytes: number, world: World, named: number) {
     this.#disk = disk;
@@ -86,6 +64,7 @@ class DiskSpool implements OpenSpool {
     this.#maxBytes = maxBytes;
     this.#world = world;
     this.#named = named;
+    this.#saver = new SpoolSaver(disk, () => this.#reserved.size === 0);
   }
 
   get free(): number {
@@ -94,8 +73,8 @@ class DiskSpool implements OpenSpool {
     return Math.max(0, this.#maxBytes - this.#used + evictable);
   }
 
-  settled(): Promise<void> {
-    return this.#saved;
+  save(): Promise<void> {
+    return this.#saver.all();
   }
 
   list(): readonly Digest[] {
@@ -182,6 +161,7 @@ class DiskSpool implements OpenSpool {
       keep: (writing, path) => this.#keep(writing, path),
       release: writing => {
         if (this.#reserved.delete(writing)) this.#used -= writing.size;
+        this.#saver.whileIdle();
       },
     };
   }
@@ -194,28 +174,9 @@ class DiskSpool implements OpenSpool {
     const whole: Whole = { digest, size, path, readers: 1, gone: false, saving: undefined };
     this.#reserved.delete(writing);
     this.#whole.set(digest, whole);
-    this.#saved = this.#saved.then(() => this.#save(whole));
+    this.#saver.add(whole);
+    this.#saver.whileIdle();
     return { open: () => this.#openWhole(whole), closed: () => this.#closed(whole) };
-  }
-
-  /** Syncs a whole content, then gives it the name by which a later run trusts it. */
-  async #save(whole: Whole): Promise<void> {
-    if (whole.gone) return;
-    whole.saving = this.#saveNow(whole).catch(() => undefined); // It stays for this run; a later one does not find it.
-    await whole.saving;
-    whole.saving = undefined;
-  }
-
-  async #saveNow(whole: Whole): Promise<void> {
-    const file = await this.#disk.openRead(whole.path);
-    if (!file) return;
-    await closeAfter(file, () => file.sync());
-    const name = whole.path.slice(0, -PARTIAL_SUFFIX.length);
-    // First a second name, then the old one goes: whoever opens it meanwhile finds one of them.
-    if (!(await this.#disk.link(whole.path, name))) return;
-    const partial = whole.path;
-    whole.path = name;
-    await this.#disk.remove(partial);
   }
 
   async #openWhole(whole: Whole): Promise<OpenFile | undefined> {

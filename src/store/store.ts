@@ -48,11 +48,11 @@ export interface Store {
 
 /** Writing into the embedded store. */
 export interface Keeping {
-  /** Takes over a whole, proved file by rename; a digest that is there already is kept and `path` removed. */
+  /** Takes over a whole, proved file by rename; where the digest is there already, and right, `path` is removed. */
   adopt(digest: Digest, path: string): Promise<void>;
-  /** Names an image whose closure was adopted before. */
+  /** Names an image whose closure was adopted before. @throws CONTENT_ABSENT where it is not complete; STORE_UNAVAILABLE */
   name(reference: Reference, target: Descriptor): Promise<void>;
-  /** Removes a name, then what no name reaches any more. */
+  /** Removes a name, then what no name reaches any more and is not young. @throws STORE_UNAVAILABLE */
   remove(reference: Reference): Promise<void>;
 }
 
