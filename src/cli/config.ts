@@ -28,6 +28,9 @@ export interface Config {
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
 }
 
+/** The folder of the embedded store in a state folder. */
+export const LAYOUT_DIR = 'layout';
+
 const UNITS: Readonly<Record<string, number>> = { MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
 const SPOOL_DEFAULT = '10GiB';
 const ADDRESS = /^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\]):([0-9]{1,5})$/;

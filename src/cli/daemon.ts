@@ -15,7 +15,7 @@ import { watchIncoming } from './incoming.ts';
 import type { Facts } from './node-status.ts';
 import { VERSION } from './version.ts';
 
-export { type Ground, LAYOUT_DIR, layGround } from './ground.ts';
+export { type Ground, layGround } from './ground.ts';
 
 export interface RunningNode {
   readonly rooms: Rooms;

@@ -12,7 +12,6 @@ import { openMembers, type OpenMembers } from '../identity/members.ts';
 import { type OpenSelf, openSelf } from '../identity/self.ts';
 import { loadPolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
-import { createContainerdStore } from '../store/containerd.ts';
 import { type Disk, journalAt, keepAt, readSecret, realDisk } from '../store/disk.ts';
 import { openHashes } from '../store/hashes.ts';
 import { openLayout } from '../store/layout.ts';
@@ -22,10 +21,8 @@ import { openEvidence } from '../trust/evidence.ts';
 import { openOrigins } from '../trust/origin.ts';
 import type { EvidenceBook, OriginBook } from '../trust/trust.ts';
 import type { Keep, World } from '../world.ts';
-import type { Config } from './config.ts';
+import { type Config, LAYOUT_DIR } from './config.ts';
 
-/** The folder of the embedded store in a state folder. */
-export const LAYOUT_DIR = 'layout';
 /** How often the policy file is looked at. */
 const POLICY_POLL_MS = 2_000;
 
@@ -84,15 +81,19 @@ export async function layGround(config: Config, world: World, log: Logger, life:
   const traffic = { busy: () => false };
   return {
     ...{ config, world, log, life, disk, self, members, audit, policy, traffic, keep },
-    store:
-      config.store.kind === 'layout'
-        ? await openLayout(disk, at(LAYOUT_DIR), world)
-        : createContainerdStore({ ...config.store, world, log }),
+    store: await openStore(config, disk, world, log),
     spool: await openSpool(disk, at('spool'), config.spool.maxBytes, world),
     hashes: await openHashes(disk, at('proofs'), world, { busy: () => traffic.busy() }),
     evidence: await openEvidence({ keep: keep('evidence.json') }),
     origins: await openOrigins({ keep: keep('origins.json'), world }),
   };
+}
+
+async function openStore({ store, stateDir }: Config, disk: Disk, world: World, log: Logger): Promise<Store> {
+  if (store.kind === 'layout') return openLayout(disk, join(stateDir, LAYOUT_DIR), world);
+  // gRPC is a third of the memory of an idle node: only who needs it has it.
+  const { createContainerdStore } = await import('../store/containerd.ts');
+  return createContainerdStore({ ...store, world, log });
 }
 
 /** The last bytes of a file, at most `maxBytes`; none where it is absent. */

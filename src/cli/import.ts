@@ -7,9 +7,8 @@ import { realDisk } from '../store/disk.ts';
 import { openLayout } from '../store/layout.ts';
 import { importImage } from '../store/layout-import.ts';
 import type { Command } from './command.ts';
-import { loadConfig } from './config.ts';
+import { LAYOUT_DIR, loadConfig } from './config.ts';
 import { CONFIG_DEFAULT } from './control-client.ts';
-import { LAYOUT_DIR } from './daemon.ts';
 import { progress } from './progress.ts';
 import { bytesText } from './table.ts';
 

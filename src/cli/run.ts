@@ -1,10 +1,8 @@
 /** `pinnace run`: the daemon, in the foreground; its log is JSON lines on standard error. */
 import { readFile } from 'node:fs/promises';
-import pino from 'pino';
 import type { Command } from './command.ts';
 import { loadConfig } from './config.ts';
 import { CONFIG_DEFAULT } from './control-client.ts';
-import { layGround, startNode } from './daemon.ts';
 
 export const run: Command = {
   name: 'run',
@@ -12,6 +10,9 @@ export const run: Command = {
   usage: `pinnace run [--config FILE]\n  --config FILE   the configuration (default ${CONFIG_DEFAULT})\nEnds on SIGTERM and SIGINT.\n`,
   options: { config: { type: 'string' } },
   async run({ values }, io) {
+    // The daemon's libraries are large; other commands start without them.
+    const { default: pino } = await import('pino');
+    const { layGround, startNode } = await import('./daemon.ts');
     const file = typeof values.config === 'string' ? values.config : CONFIG_DEFAULT;
     const config = await loadConfig(file, path => readFile(path, 'utf8'));
     const log = pino({ level: config.log.level, base: { node: config.node } }, pino.destination({ fd: 2, sync: true }));
