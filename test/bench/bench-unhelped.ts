@@ -9,8 +9,8 @@ import { MIRROR, type PinnaceNode, sharing } from '../support/system/node.ts';
 import type { Registry } from '../support/system/registry.ts';
 import { inLab, pidOfNode, startQuietly } from './containerds.ts';
 import type { Bench, Ground } from './ground.ts';
-import { percentile } from './measure.ts';
-import { type Figure, figure, type Findings } from './report.ts';
+import { median, percentile } from './measure.ts';
+import { type Figure, figure, type Findings, type Goal } from './report.ts';
 import { type Contender, race, type Sample } from './rounds.ts';
 
 /** Pulls of either kind in each round of the bench: 100 in five. */
@@ -61,24 +61,28 @@ async function provedUnhelped(node: PinnaceNode): Promise<void> {
 
 function findingsOf(withMirror: readonly Sample[], without: readonly Sample[]): Findings {
   const ms = (samples: readonly Sample[]): number[] => samples.map(({ seconds }) => seconds * 1e3);
-  const pulls = (name: string, samples: readonly Sample[]): Figure => {
-    const sorted = samples.map(({ foreign }) => foreign);
-    return figure(name, 'ms', ms(samples), { foreign: percentile(sorted, 0.5) });
-  };
+  const pulls = (name: string, samples: readonly Sample[]): Figure =>
+    figure(name, 'ms', ms(samples), { foreign: median(samples.map(({ foreign }) => foreign)) });
+  const [asked, direct] = [
+    pulls('pull, the mirror asked first', withMirror),
+    pulls('pull, without the mirror', without),
+  ];
   const late = (samples: readonly Sample[]): number => percentile(ms(samples), SHARE);
   const [slow, fast] = [late(withMirror), late(without)];
+  const adds = (which: string, value: number): Goal => {
+    return { name: `what it adds, ${which}`, value, sense: 'at most', limit: LIMIT_MS, unit: 'ms' };
+  };
   return {
     figures: [
-      pulls('pull, the mirror asked first', withMirror),
-      pulls('pull, without the mirror', without),
+      asked,
+      direct,
       figure('95th percentile, the mirror asked first', 'ms', [slow]),
       figure('95th percentile, without the mirror', 'ms', [fast]),
     ],
-    goals: [
-      { name: 'what it adds, 95th percentile', value: slow - fast, sense: 'at most', limit: LIMIT_MS, unit: 'ms' },
-    ],
+    goals: [adds('95th percentile', slow - fast), adds('median', asked.median - direct.median)],
     notes: [
       `${withMirror.length} pulls of each kind, ${LAYERS} layers of ${LAYER_BYTES} bytes; another node holds none of it`,
+      'containerd and the registry count as foreign cores; where others do too, trust the median more',
     ],
   };
 }
