@@ -30,6 +30,9 @@ export interface Journal {
   append(bytes: Uint8Array): Promise<void>;
 }
 
+/** How far two honest clocks may differ, in milliseconds; what is dated further ahead is refused, everywhere. */
+export const CLOCK_SKEW_MS = 60_000;
+
 /** The longest that one timer of Node can wait. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 

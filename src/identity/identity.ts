@@ -4,9 +4,6 @@
  */
 import type { Node, PeerId } from '../oci/oci.ts';
 
-/** How far two clocks may be apart, in milliseconds; nothing expires sooner, and what is dated further ahead is refused. */
-export const SKEW_MS = 60_000;
-
 /** The audience and issuer of everything that this cluster signs. */
 export interface Cluster {
   /** 32 lower-case hex digits. */

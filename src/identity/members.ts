@@ -5,9 +5,9 @@
  */
 import { MirrorError } from '../errors.ts';
 import type { Node, PeerId } from '../oci/oci.ts';
-import type { Keep, World } from '../world.ts';
+import { CLOCK_SKEW_MS, type Keep, type World } from '../world.ts';
 import { readCredential } from './credential.ts';
-import { type Cluster, type Members, SKEW_MS } from './identity.ts';
+import { type Cluster, type Members } from './identity.ts';
 import { Known, MEMBERS_MAX } from './known.ts';
 import { readCredentials, writeCredentials } from './members-file.ts';
 import { type Roster, readRoster, revokes } from './roster.ts';
@@ -133,14 +133,14 @@ export class OpenMembers implements Members {
   }
 
   #holds(node: Node): boolean {
-    return this.#now() <= node.expiresAt + SKEW_MS && !revokes(this.#roster, node);
+    return this.#now() <= node.expiresAt + CLOCK_SKEW_MS && !revokes(this.#roster, node);
   }
 
   #judge(node: Node): void {
     const now = this.#now();
-    if (now > node.expiresAt + SKEW_MS)
+    if (now > node.expiresAt + CLOCK_SKEW_MS)
       throw new MirrorError('CREDENTIAL_EXPIRED', `the credential of ${node.name} has expired: give it a new token`);
-    if (now > this.#roster.expiresAt + SKEW_MS && !this.#known.get(node.peer))
+    if (now > this.#roster.expiresAt + CLOCK_SKEW_MS && !this.#known.get(node.peer))
       throw new MirrorError(
         'ROSTER_EXPIRED',
         `roster ${this.#roster.seq} has expired: nobody new, run \`pinnace roster sign\``,

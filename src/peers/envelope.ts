@@ -10,9 +10,6 @@ import { count, Shape } from './shape.ts';
 
 /** Bytes of an Ed25519 signature, which stands before the JSON that it covers. */
 export const SIGNATURE_BYTES = 64;
-/** What a signer's date may be ahead of this node's clock. */
-export const STATEMENT_SKEW_MS = 60_000;
-
 const DOMAIN = 'pinnace/statement';
 const VERSION = 1;
 const PREFIX = /^\{"domain":"pinnace\/statement","version":1,"kind":"([a-z-]{1,16})",/;

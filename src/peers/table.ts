@@ -5,17 +5,9 @@
  */
 import { MirrorError } from '../errors.ts';
 import type { PeerId } from '../oci/oci.ts';
-import type { World } from '../world.ts';
+import { CLOCK_SKEW_MS, type World } from '../world.ts';
 import { Buckets } from './buckets.ts';
-import {
-  encodeSigned,
-  KINDS,
-  parseSigned,
-  type Signed,
-  type Statement,
-  STATEMENT_SKEW_MS,
-  type StatementOf,
-} from './envelope.ts';
+import { encodeSigned, KINDS, parseSigned, type Signed, type Statement, type StatementOf } from './envelope.ts';
 import { Holdings } from './holdings.ts';
 import type { Membership, Verify } from './peers.ts';
 import { Records, TagIndex } from './records.ts';
@@ -137,7 +129,7 @@ export class Table {
 
   #dates(statement: Statement, way: Way): void {
     const now = this.#options.world.now();
-    const latest = now + STATEMENT_SKEW_MS;
+    const latest = now + CLOCK_SKEW_MS;
     const { kind, signer, seq, notAfter } = statement;
     const future =
       notAfter > latest + KINDS[kind].validityMs ||

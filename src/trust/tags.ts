@@ -6,9 +6,7 @@
 import { assert } from '../errors.ts';
 import type { Digest, PeerId } from '../oci/oci.ts';
 import type { TagClaim } from './trust.ts';
-
-/** How far ahead of this node's clock a statement may be dated, in milliseconds. */
-export const TAG_AHEAD_MS = 60_000;
+import { CLOCK_SKEW_MS } from '../world.ts';
 
 interface Candidate {
   readonly digest: Digest;
@@ -47,7 +45,7 @@ export async function decideTag(
 function countable(claims: readonly TagClaim[], keepMs: number, now: number): readonly TagClaim[] {
   const newest = new Map<PeerId, TagClaim>();
   for (const claim of claims) {
-    if (Math.max(claim.observedAt, claim.renewedAt) > now + TAG_AHEAD_MS) continue;
+    if (Math.max(claim.observedAt, claim.renewedAt) > now + CLOCK_SKEW_MS) continue;
     const other = newest.get(claim.peer);
     if (!other || isNewer(claim, other)) newest.set(claim.peer, claim);
   }

@@ -4,13 +4,14 @@ import { test } from 'node:test';
 import { type Code, hasCode } from '../../src/errors.ts';
 import { type Digest, parseTagReference, type PeerId } from '../../src/oci/oci.ts';
 import type { Body } from '../../src/peers/bodies.ts';
-import { encodeSigned, KINDS, signStatement, type Statement, STATEMENT_SKEW_MS } from '../../src/peers/envelope.ts';
+import { encodeSigned, KINDS, signStatement, type Statement } from '../../src/peers/envelope.ts';
 import { Table, type Outcome, type Way } from '../../src/peers/table.ts';
 import { readRecords } from '../../src/peers/records.ts';
 import type { Root } from '../../src/proof/proof.ts';
 import { memoryKeep } from '../support/cluster.ts';
 import { credentialFor, FakeMembers, ownKey, peerOf, verifyPeer } from '../support/fake-peers.ts';
 import { simulatedWorld } from '../support/simulated-world.ts';
+import { CLOCK_SKEW_MS } from '../../src/world.ts';
 
 const key = (n: number): ReturnType<typeof ownKey> => ownKey(Buffer.alloc(32, n));
 const [me, alice, bob, stranger] = [key(1), key(2), key(3), key(4)];
@@ -86,12 +87,12 @@ void test('an earlier start, and an older number from the signer itself, are rep
 
 void test('what is dated ahead of the clock by more than the skew is refused', async () => {
   const { give, world } = await ground();
-  const most = world.now() + KINDS.node.validityMs + STATEMENT_SKEW_MS;
+  const most = world.now() + KINDS.node.validityMs + CLOCK_SKEW_MS;
   assert.equal(give(node(), 1, { notAfter: most }), 'taken');
   refuses('STATEMENT_FUTURE', () => give(node(), 2, { notAfter: most + 1 }));
-  refuses('STATEMENT_FUTURE', () => give(tags(world.now() + STATEMENT_SKEW_MS + 1), 3));
-  refuses('STATEMENT_FUTURE', () => give(tags(1, world.now() + STATEMENT_SKEW_MS + 1), 3));
-  assert.equal(give(tags(1, world.now() + STATEMENT_SKEW_MS), 3), 'taken');
+  refuses('STATEMENT_FUTURE', () => give(tags(world.now() + CLOCK_SKEW_MS + 1), 3));
+  refuses('STATEMENT_FUTURE', () => give(tags(1, world.now() + CLOCK_SKEW_MS + 1), 3));
+  assert.equal(give(tags(1, world.now() + CLOCK_SKEW_MS), 3), 'taken');
 });
 
 void test('what ended is refused, but a snapshot in a sync waits for its head', async () => {

@@ -2,11 +2,10 @@
  * `Members` without cryptography: credentials and rosters are plain JSON that anybody could write. For tests of rooms that
  * only need somebody to be admitted; it passes the same suite as the real one (test/conformance/identity.ts).
  */
-import { SKEW_MS } from '../../src/identity/identity.ts';
 import type { Members } from '../../src/identity/identity.ts';
 import { type Code, MirrorError } from '../../src/errors.ts';
 import type { Node, PeerId, Role } from '../../src/oci/oci.ts';
-import { realWorld, type World } from '../../src/world.ts';
+import { CLOCK_SKEW_MS, realWorld, type World } from '../../src/world.ts';
 
 const CREDENTIAL = 'fake-credential:';
 const ROSTER = 'fake-roster:';
@@ -53,7 +52,7 @@ export function fakeMembers(cluster: string, roster: string, own: string, world:
   let current = { ...read<FakeRoster>(roster, ROSTER, 'ROSTER_INVALID'), jwt: roster };
   const revoked = (n: Node): boolean =>
     n.issuedAt <= Math.max(current.revoked[n.name] ?? -1, current.revoked[n.peer] ?? -1);
-  const holds = (node: Node): boolean => world.now() <= node.expiresAt + SKEW_MS && !revoked(node);
+  const holds = (node: Node): boolean => world.now() <= node.expiresAt + CLOCK_SKEW_MS && !revoked(node);
   const tell = (peers: readonly PeerId[]): void => listeners.forEach(listener => listener(peers));
 
   const judge = (text: string, peer?: PeerId): Node => {
@@ -61,8 +60,8 @@ export function fakeMembers(cluster: string, roster: string, own: string, world:
     const node: Node = { ...rest, roles: new Set(roles) };
     if (of !== cluster) refuse('CREDENTIAL_FOREIGN', node.name);
     if (peer !== undefined && peer !== node.peer) refuse('CREDENTIAL_STOLEN', node.name);
-    if (world.now() > node.expiresAt + SKEW_MS) refuse('CREDENTIAL_EXPIRED', node.name);
-    if (world.now() > current.expiresAt + SKEW_MS && !known.has(node.peer)) refuse('ROSTER_EXPIRED', node.name);
+    if (world.now() > node.expiresAt + CLOCK_SKEW_MS) refuse('CREDENTIAL_EXPIRED', node.name);
+    if (world.now() > current.expiresAt + CLOCK_SKEW_MS && !known.has(node.peer)) refuse('ROSTER_EXPIRED', node.name);
     if (revoked(node)) refuse('CREDENTIAL_REVOKED', node.name);
     return node;
   };

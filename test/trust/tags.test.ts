@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Digest, PeerId } from '../../src/oci/oci.ts';
 import { decideTag, type TagClaim } from '../../src/trust/trust.ts';
-import { TAG_AHEAD_MS } from '../../src/trust/tags.ts';
+import { CLOCK_SKEW_MS } from '../../src/world.ts';
 
 const KEEP_MS = 1000;
 const NOW = 10_000_000;
@@ -60,7 +60,7 @@ void test('a statement that was not renewed for so long does not count any more'
 });
 
 void test('a statement dated ahead of the clock does not count', async () => {
-  const ahead = NOW + TAG_AHEAD_MS + 1;
+  const ahead = NOW + CLOCK_SKEW_MS + 1;
   assert.equal(await decide([claim(1, 1, 5), claim(2, 2, ahead)], 1), digest(1));
   assert.equal(await decide([claim(1, 1, 5), claim(2, 2, 6, ahead)], 1), digest(1));
 });

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ask, CONTROL_SOCKET } from '../../../src/cli/control-client.ts';
 import type { Status } from '../../../src/cli/node-status.ts';
+import type { Lie } from '../hostile.ts';
 import type { Containerd } from './containerd.ts';
 import { type Answer, type Asking, request } from './http.ts';
 import type { Host } from './netns.ts';
@@ -15,6 +16,7 @@ import { run, type Started, start, until } from './processes.ts';
 
 /** The command as users call it. */
 export const PINNACE = fileURLToPath(new URL('../../../src/cli/pinnace', import.meta.url));
+const HOSTILE = fileURLToPath(new URL('../hostile-node.ts', import.meta.url));
 /** Where a node's mirror listens, on its own machine's loopback. */
 export const MIRROR = '127.0.0.1:5000';
 const CONTROL_PORT = 5001;
@@ -54,6 +56,8 @@ export interface NodeOptions {
   readonly bootstrap?: readonly Host[];
   /** For example `512MiB`. */
   readonly spool?: string;
+  /** Runs a node that does this instead of an honest one. */
+  readonly lie?: Lie;
 }
 
 /** One line of the audit log. */
@@ -78,6 +82,12 @@ export interface PinnaceNode {
   sees(...names: readonly string[]): Promise<void>;
   /** Waits until it tells at least `contents` contents to others. */
   holds(contents: number, timeoutMs?: number): Promise<void>;
+  /** Waits until `node` tells it of at least `contents` contents. */
+  hears(node: string, contents: number, timeoutMs?: number): Promise<void>;
+  /** The digest that each node states for `reference` (by tag), as this node knows it, by the nodes' names. */
+  stated(reference: string): Promise<Readonly<Record<string, string>>>;
+  /** Waits until it knows what `node` states of the tag `reference`, and answers with the digest. */
+  hearsTag(node: string, reference: string): Promise<string>;
   /** Runs a command of this node, e.g. `cli('why', 'reg.test/a:1', '--json')`; answers its stdout. */
   cli(...args: readonly string[]): Promise<string>;
   /** Asks its mirror as containerd would, from its own machine; `path` begins with `/v2/`. */
@@ -88,6 +98,8 @@ export interface PinnaceNode {
   policy(text: string): Promise<void>;
   /** Names of the files in its spool. */
   spooled(): Promise<readonly string[]>;
+  /** Waits until it records an event that `wanted` says yes to, after the first `past` records; answers with it. */
+  records(what: string, wanted: (line: AuditLine) => boolean, past?: number): Promise<AuditLine>;
   log(): string;
 }
 
@@ -122,9 +134,49 @@ async function auditLines(file: string): Promise<AuditLine[]> {
   return whole.split('\n').flatMap(line => (line.startsWith('{') ? [JSON.parse(line) as AuditLine] : []));
 }
 
+/** What can be asked of a node that runs. */
+type Questions = Pick<
+  PinnaceNode,
+  'status' | 'sees' | 'holds' | 'hears' | 'stated' | 'hearsTag' | 'audit' | 'records' | 'spooled'
+>;
+
+function questions(name: string, stateDir: string, log: () => string): Questions {
+  const socket = join(stateDir, CONTROL_SOCKET);
+  const status = (): Promise<Status> => ask<Status>({ socket, path: '/status' });
+  const audit = (): Promise<readonly AuditLine[]> => auditLines(join(stateDir, 'audit.jsonl'));
+  const wait = <T>(what: string, look: () => Promise<T | undefined | false>, ms = READY_TIMEOUT_MS): Promise<T> =>
+    until(`node ${name} ${what}`, ms, look, log);
+  const stated = async (reference: string): Promise<Record<string, string>> => {
+    const { tags } = await ask<{ tags: Record<'reference' | 'node' | 'digest', string>[] }>({ socket, path: '/tags' });
+    return Object.fromEntries(tags.filter(tag => tag.reference === reference).map(tag => [tag.node, tag.digest]));
+  };
+  return {
+    status,
+    async sees(...names) {
+      await wait(`sees ${names.join(', ')}`, async () => {
+        const { peers } = await status();
+        return names.every(wanted => peers.some(peer => peer.name === wanted && peer.connected));
+      });
+    },
+    async holds(contents, ms) {
+      await wait(`tells of ${contents} contents`, async () => (await status()).holdings.contents >= contents, ms);
+    },
+    async hears(node, contents, ms) {
+      const told = async (): Promise<boolean> =>
+        (await status()).peers.some(peer => peer.name === node && peer.connected && peer.holdings >= contents);
+      await wait(`hears of ${contents} contents of ${node}`, told, ms);
+    },
+    stated,
+    hearsTag: (node, reference) => wait(`hears what ${node} states`, async () => (await stated(reference))[node]),
+    audit,
+    records: (what, wanted, past = 0) => wait(`records ${what}`, async () => (await audit()).slice(past).find(wanted)),
+    spooled: () => filesBelow(join(stateDir, 'spool')),
+  };
+}
+
 /** Writes what a node needs into `folder` (made); nothing runs before `start`. */
 export async function prepareNode(folder: string, options: NodeOptions): Promise<PinnaceNode> {
-  const { name, host, cluster } = options;
+  const { name, host, cluster, lie } = options;
   const [stateDir, config, policyFile] = ['state', 'config.yaml', 'policy.yaml'].map(file => join(folder, file)) as [
     string,
     string,
@@ -136,12 +188,16 @@ export async function prepareNode(folder: string, options: NodeOptions): Promise
   await writeFile(policyFile, options.policy);
   let daemon: Started | undefined;
   const log = (): string => daemon?.log() ?? '';
-  const status = (): Promise<Status> => ask<Status>({ socket: join(stateDir, CONTROL_SOCKET), path: '/status' });
+  const asked = questions(name, stateDir, log);
+  const argv = lie
+    ? [process.execPath, HOSTILE, '--config', config, '--lie', lie]
+    : [PINNACE, 'run', '--config', config];
   const ended = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
     daemon?.signal(signal);
     await daemon?.stop();
   };
   return {
+    ...asked,
     name,
     host,
     stateDir,
@@ -150,33 +206,19 @@ export async function prepareNode(folder: string, options: NodeOptions): Promise
       return daemon;
     },
     async start() {
-      const started = await start([PINNACE, 'run', '--config', config], { netns: host.netns });
+      const started = await start(argv, { netns: host.netns });
       daemon = started;
       const ready = async (): Promise<boolean> => {
         if (!started.running) throw new Error(`node ${name} ended with ${await started.ended}`);
-        return (await status()).ready;
+        return (await asked.status()).ready;
       };
       await until(`node ${name} is ready`, READY_TIMEOUT_MS, ready, log);
     },
     stop: () => ended('SIGTERM'),
     kill: () => ended('SIGKILL'),
-    status,
-    async sees(...names) {
-      const all = async (): Promise<boolean> => {
-        const { peers } = await status();
-        return names.every(wanted => peers.some(peer => peer.name === wanted && peer.connected));
-      };
-      await until(`node ${name} sees ${names.join(', ')}`, READY_TIMEOUT_MS, all, log);
-    },
-    async holds(contents, timeoutMs = READY_TIMEOUT_MS) {
-      const enough = async (): Promise<boolean> => (await status()).holdings.contents >= contents;
-      await until(`node ${name} tells of ${contents} contents`, timeoutMs, enough, log);
-    },
     cli: (...args) => run([PINNACE, ...args, '--config', config], { netns: host.netns }),
     get: (path, asking) => request(host.netns, `http://${MIRROR}${path}`, asking),
-    audit: () => auditLines(join(stateDir, 'audit.jsonl')),
     policy: text => writeFile(policyFile, text),
-    spooled: () => filesBelow(join(stateDir, 'spool')),
     log,
   };
 }
