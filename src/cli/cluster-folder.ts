@@ -3,8 +3,8 @@
  * only grows; a token is on record before it exists. Files: `issuer.key`, `recovery.key` (PKCS#8 PEM), `cluster.json` (id
  * and public keys), `roster.jwt` (the newest), `issued.jsonl` (a line for each token), `roster.lock` (while one is signed).
  */
-import { open, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { asMirrorError, MirrorError } from '../errors.ts';
 import { CREDENTIAL_LIFETIME_MS } from '../identity/credential.ts';
 import type { Cluster } from '../identity/identity.ts';
@@ -38,6 +38,7 @@ export interface Issued {
 /** Writes a new file, 0600, and never over another. @throws FILE_EXISTS, FILE_UNREADABLE */
 export async function writeNew(path: string, text: string): Promise<void> {
   try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const file = await open(path, 'wx', 0o600);
     try {
       await file.writeFile(text);
