@@ -10,8 +10,10 @@ import type { Fetch, Fetches } from './fetches.ts';
 
 /** How long an answer is held before its headers go out, while nothing may be handed on yet. */
 export const ANSWER_MS = 2_000;
-/** A fetch that checked no chunk for so long does not advance. */
+/** A fetch that for so long checked no chunk, and turned to no other holder, stands still. */
 export const ADVANCE_MS = 5_000;
+/** However many holders it turns to, a fetch that checked no chunk for so long stands still. */
+export const STANDSTILL_MS = 14_000;
 /** How long an answer may go without a byte; containerd gives a pull up after 300 s. */
 export const SILENCE_MS = 240_000;
 /** After an answer without a byte, for so long the same content is given whole or not at all. */
@@ -50,6 +52,10 @@ export const bodyOfBytes = (bytes: Uint8Array): Body => ({
   close: () => Promise.resolve(),
 });
 
+/** When the fetch will count as standing still, should nothing change; monotonic ms. */
+const standsStillAt = ({ advancedAt, turnedAt }: Fetch): number =>
+  Math.min(Math.max(advancedAt, turnedAt) + ADVANCE_MS, advancedAt + STANDSTILL_MS);
+
 /** Waits for the fetch's next change, at most `ms`. */
 async function change(world: World, fetch: Fetch, ms: number): Promise<void> {
   const done = new AbortController();
@@ -69,7 +75,7 @@ export async function holdAnswer(world: World, fetch: Fetch): Promise<void> {
     await change(world, fetch, left);
   }
   if (fetch.error) throw fetch.error;
-  if (world.monotonic() - fetch.advancedAt >= ADVANCE_MS)
+  if (world.monotonic() >= standsStillAt(fetch))
     throw new MirrorError('CONTENT_ABSENT', `${fetch.digest}: the nodes that hold it send nothing`);
 }
 
@@ -86,7 +92,7 @@ export function bodyOfFetch(world: World, fetches: Fetches, fetch: Fetch): Body 
       for (;;) {
         if (fetch.watermark > sent) return fetch.watermark;
         const now = world.monotonic();
-        const left = Math.min(fetch.advancedAt + ADVANCE_MS, sentAt + SILENCE_MS) - now;
+        const left = Math.min(standsStillAt(fetch), sentAt + SILENCE_MS) - now;
         if (fetch.state !== 'running' || left <= 0) return undefined;
         await change(world, fetch, left);
       }

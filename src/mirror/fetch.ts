@@ -3,13 +3,14 @@
  * left at the last proved chunk for the next. Promises: what is handed on obeys handing-over.ts; every lie is recorded
  * with the liar's name. Refuses to know who asked.
  */
-import { asMirrorError, MirrorError } from '../errors.ts';
+import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
 import type { Digest } from '../oci/oci.ts';
 import type { Holder } from '../peers/peers.ts';
 import { Checker, proofOfOneChunk, type Root, rootOf } from '../proof/proof.ts';
 import { Fetch } from './fetches.ts';
 import { handOver } from './handing-over.ts';
 import { compareRoots, isRefuted, nameLiar, refuteSigners, vouchingFor } from './lies.ts';
+import { type Patience, patience } from './patience.ts';
 import type { Rooms } from './rooms.ts';
 
 /** Chunks that may be on their way to the disk at once. */
@@ -48,22 +49,25 @@ async function run(rooms: FetchRooms, fetch: Fetch): Promise<void> {
     fetch.error = asMirrorError(error, 'FILE_UNREADABLE', `fetching ${fetch.digest}`);
     fetch.state = 'failed';
     rooms.log.info({ digest: fetch.digest, code: fetch.error.code }, `fetch ended: ${fetch.error.message}`);
-    await fetch.spooled.abandon();
+    await fetch.spooled.abandon().catch((cause: unknown) => {
+      // Nobody waits for that: what stays of it goes at the next start.
+      const { code, message } = asMirrorError(cause, 'FILE_UNREADABLE', `removing what came of ${fetch.digest}`);
+      rooms.log.warn({ digest: fetch.digest, code }, message);
+    });
   }
   fetch.wake();
 }
 
 /** Hashes a content whose signed roots differ, to learn whose is false. */
 async function settleConflict(rooms: FetchRooms, digest: Digest): Promise<void> {
-  const content = await rooms.spool.open(digest);
-  if (!content) return;
   try {
-    await compareRoots(rooms, await rooms.hashes.prove(content, rooms.life));
+    const content = await rooms.spool.open(digest);
+    if (!content) return;
+    const proof = await rooms.hashes.prove(content, rooms.life).finally(() => content.close());
+    await compareRoots(rooms, proof);
   } catch (error) {
     const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `comparing the roots of ${digest}`);
     rooms.log.warn({ digest, code }, message);
-  } finally {
-    await content.close();
   }
 }
 
@@ -99,16 +103,18 @@ class Attempt {
       const holder = this.#next();
       if (!holder)
         throw this.#last ?? new MirrorError('CONTENT_ABSENT', `${digest}: no reachable node holds it any more`);
+      this.#fetch.turnedAt = this.#rooms.world.monotonic();
+      this.#fetch.wake();
       await this.#takeFrom(holder);
     }
     return this.#conflict;
   }
 
-  /** Whom to ask next: of the root that is under way, else of the vouched root, else whoever is left. */
-  #next(): Holder | undefined {
+  /** Whom to ask next, `but` one: of the root that is under way, else of the vouched root, else whoever is left. */
+  #next(but?: string): Holder | undefined {
     const { digest, size, watermark } = this.#fetch;
     const left = candidates(this.#rooms, digest, size).filter(
-      ({ node, root }) => !this.#spent.has(node.peer) && !this.#false.has(root),
+      ({ node, root }) => node.peer !== but && !this.#spent.has(node.peer) && !this.#false.has(root),
     );
     if (this.#own) return left[0];
     const sameRoot = left.find(holder => holder.root === this.#root);
@@ -120,25 +126,32 @@ class Attempt {
 
   async #takeFrom(holder: Holder): Promise<void> {
     const { node, digest } = holder;
+    const { world, life } = this.#rooms;
+    const wait = patience(world, life, `${node.name}, ${digest}`, () => this.#next(node.peer) !== undefined);
     try {
-      const checker = await this.#checkerFor(holder);
+      const checker = await this.#checkerFor(holder, wait.signal);
       this.#fetch.source = node.name;
-      await this.#stream(holder, checker);
+      await this.#stream(holder, checker, wait);
       if (!checker.whole)
         throw new MirrorError('CONTENT_TRUNCATED', `${node.name} ended ${digest} at byte ${checker.checked}`);
     } catch (error) {
       this.#spent.add(node.peer);
-      this.#last = asMirrorError(error, 'PEER_UNREACHABLE', `${node.name}, ${digest}`);
+      // What is stopped for want of patience fails with what ended the patience.
+      const cause: unknown =
+        hasCode(error, 'STOPPED') && wait.signal.aborted && !life.aborted ? wait.signal.reason : error;
+      this.#last = asMirrorError(cause, 'PEER_UNREACHABLE', `${node.name}, ${digest}`);
       this.#rooms.log.info({ peer: node.peer, node: node.name, digest, code: this.#last.code }, this.#last.message);
       await this.#judge(holder, this.#last);
+    } finally {
+      wait.end();
     }
   }
 
   /** The checker under way where the holder's root is its root, else a new one from the start under the holder's proof. */
-  async #checkerFor(holder: Holder): Promise<Checker> {
+  async #checkerFor(holder: Holder, signal: AbortSignal): Promise<Checker> {
     if (this.#checker && (this.#own || holder.root === this.#root)) return this.#checker;
     const { digest, size, spooled } = this.#fetch;
-    const proof = await this.#rooms.peers.proof(holder.node.peer, digest, size, this.#rooms.life);
+    const proof = await this.#rooms.peers.proof(holder.node.peer, digest, size, signal);
     if (rootOf(proof) !== holder.root)
       throw new MirrorError('PROOF_INVALID', `${holder.node.name} sent another proof of ${digest} than it signed`);
     if (spooled.written > 0) await spooled.restart();
@@ -148,13 +161,14 @@ class Attempt {
   }
 
   /** Checks chunk after chunk and writes them; several writes are under way, and all are done when it answers. */
-  async #stream(holder: Holder, checker: Checker): Promise<void> {
-    const { peers, life } = this.#rooms;
+  async #stream(holder: Holder, checker: Checker, wait: Patience): Promise<void> {
+    const { peers } = this.#rooms;
     const writes = new Set<Promise<void>>();
     let failed: unknown;
     const length = this.#fetch.size - checker.checked;
     try {
-      for await (const chunk of peers.read(holder.node.peer, holder.digest, checker.checked, length, life)) {
+      for await (const chunk of peers.read(holder.node.peer, holder.digest, checker.checked, length, wait.signal)) {
+        wait.brought();
         try {
           checker.check(chunk.bytes);
         } catch (error) {
@@ -172,6 +186,7 @@ class Attempt {
         writes.add(write);
         if (writes.size >= WRITES_MAX) await Promise.race(writes);
         if (failed) break;
+        wait.waits();
       }
     } finally {
       await Promise.all(writes);

@@ -19,6 +19,8 @@ export class Fetch {
   /** Bytes checked so far, and when that last grew (monotonic ms; at first the start). */
   checked = 0;
   advancedAt: number;
+  /** When it last turned to a holder (monotonic ms). */
+  turnedAt: number;
   /** The name of the node that the last chunk came from. */
   source = '';
   state: 'running' | 'whole' | 'failed' = 'running';
@@ -30,6 +32,7 @@ export class Fetch {
     this.size = spooled.size;
     this.spooled = spooled;
     this.advancedAt = now;
+    this.turnedAt = now;
   }
 
   /** Resolves at the next change of any field. */

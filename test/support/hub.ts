@@ -23,6 +23,18 @@ interface Member {
   readonly shunned: Set<PeerId>;
 }
 
+/** What `work` gives. @throws STOPPED once `signal` aborts, whatever becomes of the work */
+function unlessAborted<T>(signal: AbortSignal, work: T | Promise<T>): Promise<T> {
+  return new Promise((done, failed) => {
+    const stop = (): void => failed(new MirrorError('STOPPED', 'a read was stopped', { cause: signal.reason }));
+    if (signal.aborted) return stop();
+    signal.addEventListener('abort', stop, { once: true });
+    Promise.resolve(work)
+      .then(done, failed)
+      .finally(() => signal.removeEventListener('abort', stop));
+  });
+}
+
 export class Hub {
   readonly #members = new Map<PeerId, Member>();
 
@@ -64,7 +76,7 @@ export class Hub {
       hold: async holdings => void (own.holdings = [...holdings]),
       stateTags: async tags => void (own.tags = [...tags]),
       proof: (from, digest, size) => this.#proof(own, from, digest, size),
-      read: (from, digest, offset, length) => this.#read(own, from, digest, offset, length),
+      read: (from, digest, offset, length, signal) => this.#read(own, from, digest, offset, length, signal),
       shun: (from, doubt) => {
         own.shunned.add(from);
         if (doubt) this.#members.get(from)?.giver?.doubt(node, doubt);
@@ -123,16 +135,24 @@ export class Hub {
     return parseProof(digest, size, list);
   }
 
-  async *#read(own: Member, peer: PeerId, digest: Digest, offset: number, length: number): AsyncGenerator<Chunk> {
+  async *#read(
+    own: Member,
+    peer: PeerId,
+    digest: Digest,
+    offset: number,
+    length: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<Chunk> {
     const from = this.#giver(own, peer);
     const gift = await from.giver.give(own.node, digest, offset, length);
     let at = offset;
     try {
       while (at < offset + length) {
         const bytes = new Uint8Array(Math.min(CHUNK_BYTES, offset + length - at));
-        for (let got = 0; got < bytes.length; ) got += await gift.read(bytes.subarray(got), at + got);
+        for (let got = 0; got < bytes.length; )
+          got += await unlessAborted(signal, gift.read(bytes.subarray(got), at + got));
         if (!from.connected) throw new MirrorError('LANE_CLOSED', `${from.node.name} went away at ${at}`);
-        yield { bytes: await from.onTheWay(bytes, at), release: () => undefined };
+        yield { bytes: await unlessAborted(signal, from.onTheWay(bytes, at)), release: () => undefined };
         at += bytes.length;
       }
     } finally {
