@@ -1,7 +1,7 @@
 /**
  * Gives whole contents of the spool the names by which a later run trusts them. Promises: a name is given only to what
- * was synced; one at a time, since each sync holds a thread of the few that also read and write, and while nothing is on
- * its way, since a disk that syncs is slow for everybody. Refuses to know why a content is there.
+ * was synced; one at a time, since each sync holds a thread of the few that also read and write. Refuses to know why a
+ * content is there.
  */
 import { closeAfter, type Disk } from './disk.ts';
 
@@ -19,41 +19,25 @@ export interface Savable {
 
 export class SpoolSaver {
   readonly #disk: Disk;
-  readonly #idle: () => boolean;
-  readonly #waiting: Savable[] = [];
   #last: Promise<void> = Promise.resolve();
 
-  /** `idle` says that nothing is on its way. */
-  constructor(disk: Disk, idle: () => boolean) {
+  constructor(disk: Disk) {
     this.#disk = disk;
-    this.#idle = idle;
   }
 
-  /** To be saved when there is time. */
+  /** Saves a file after those that were added before; answers at once. */
   add(file: Savable): void {
-    this.#waiting.push(file);
-  }
-
-  /** Saves what waits, as long as nothing is on its way; answers at once. */
-  whileIdle(): void {
-    this.#last = this.#last.then(() => this.#run(this.#idle));
-  }
-
-  /** Saves all that waits now. */
-  all(): Promise<void> {
-    this.#last = this.#last.then(() => this.#run(() => true));
-    return this.#last;
-  }
-
-  async #run(goOn: () => boolean): Promise<void> {
-    while (goOn()) {
-      const file = this.#waiting.shift();
-      if (!file) return;
-      if (file.gone) continue;
+    this.#last = this.#last.then(async () => {
+      if (file.gone) return;
       file.saving = this.#save(file).catch(() => undefined); // It stays for this run; a later one does not find it.
       await file.saving;
       file.saving = undefined;
-    }
+    });
+  }
+
+  /** Resolves when all that was added is saved, or cannot be. */
+  settled(): Promise<void> {
+    return this.#last;
   }
 
   async #save(file: Savable): Promise<void> {

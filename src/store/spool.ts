@@ -17,8 +17,8 @@ import type { Content, Spool, Spooled } from './store.ts';
 const CONTENTS_MAX = 65_536;
 /** A spool on disk, which also works when nobody waits. */
 export interface OpenSpool extends Spool {
-  /** Resolves when every content committed so far would be found by a later run; without, this is done in idle times. */
-  save(): Promise<void>;
+  /** Resolves when every content committed so far would be found by a later run, as far as the disk allows. */
+  settled(): Promise<void>;
 }
 
 /** A whole content of the spool. */
@@ -64,7 +64,7 @@ class DiskSpool implements OpenSpool {
     this.#maxBytes = maxBytes;
     this.#world = world;
     this.#named = named;
-    this.#saver = new SpoolSaver(disk, () => this.#reserved.size === 0);
+    this.#saver = new SpoolSaver(disk);
   }
 
   get free(): number {
@@ -73,8 +73,8 @@ class DiskSpool implements OpenSpool {
     return Math.max(0, this.#maxBytes - this.#used + evictable);
   }
 
-  save(): Promise<void> {
-    return this.#saver.all();
+  settled(): Promise<void> {
+    return this.#saver.settled();
   }
 
   list(): readonly Digest[] {
@@ -161,7 +161,6 @@ class DiskSpool implements OpenSpool {
       keep: (writing, path) => this.#keep(writing, path),
       release: writing => {
         if (this.#reserved.delete(writing)) this.#used -= writing.size;
-        this.#saver.whileIdle();
       },
     };
   }
@@ -175,7 +174,6 @@ class DiskSpool implements OpenSpool {
     this.#reserved.delete(writing);
     this.#whole.set(digest, whole);
     this.#saver.add(whole);
-    this.#saver.whileIdle();
     return { open: () => this.#openWhole(whole), closed: () => this.#closed(whole) };
   }
 

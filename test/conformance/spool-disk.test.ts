@@ -12,7 +12,7 @@ spoolConformance('on disk', async t => {
   const dir = await mkdtemp(join(tmpdir(), 'pinnace-spool-'));
   const spool = await openSpool(realDisk, join(dir, 'spool'), SPOOL_BYTES, realWorld);
   t.after(async () => {
-    await spool.save();
+    await spool.settled();
     await rm(dir, { recursive: true });
   });
   return spool;
