@@ -1,0 +1,69 @@
+/** A registry that is there at first: containerd goes around the mirror, and what it then knows helps others later. */
+import assert from 'node:assert/strict';
+import { assertHolds, joined, machine, ownContents } from '../support/system/machine.ts';
+import { sharing } from '../support/system/node.ts';
+import { systemTest } from '../support/system/suite.ts';
+
+const REGISTRY = 'reg.test';
+const MIB = 2 ** 20;
+const COMMON = { policy: sharing(`${REGISTRY}/**`), registry: REGISTRY } as const;
+
+systemTest('what a node saw upstream it states; what came through a mirror nobody states', async lab => {
+  const image = await lab.image({
+    reference: `${REGISTRY}/team/app:1`,
+    layers: [{ randomBytes: 3 * MIB, seed: 1 }, { files: { 'etc/name': 'app' } }],
+    platforms: ['linux/amd64', 'linux/arm64'],
+    gzip: true,
+  });
+  const contents = ownContents(image).length;
+  const registry = await lab.registry('r');
+  await registry.push(image);
+  const upstream = registry.endpoint;
+  const [a, b, c] = await Promise.all([
+    machine(lab, 'a', { ...COMMON, version: '2.x', upstream }),
+    machine(lab, 'b', { ...COMMON, version: '1.6', upstream, bootstrap: ['a'] }),
+    machine(lab, 'c', { ...COMMON, version: '2.x', upstream, bootstrap: ['a'] }),
+  ]);
+  await joined(a, b, c);
+
+  // Nobody holds it: "not here", and the pull goes on upstream by itself.
+  await a.containerd.cri.pull(image.reference);
+  await assertHolds(a.containerd, image);
+  await a.node.records('why not', ({ event, code }) => event === 'pull.refused' && code === 'TAG_UNDECIDED');
+  const stated = await a.node.records('the tag', ({ event }) => event === 'tag.stated');
+  assert.deepEqual([stated.reference, stated.digest, stated.origin], [image.reference, image.digest, 'observed']);
+
+  await registry.stop();
+  await b.node.hears('a', contents);
+  await b.node.hearsTag('a', image.reference);
+  await b.containerd.cri.pull(image.reference);
+  await assertHolds(b.containerd, image);
+
+  // B gives the bytes and never the tag, whatever is started again.
+  const neverStated = async (): Promise<void> => {
+    await c.node.hears('b', contents);
+    assert.deepEqual(await c.node.stated(image.reference), { a: image.digest });
+    assert.equal((await b.node.audit()).filter(({ event }) => event === 'tag.stated').length, 0);
+  };
+  await neverStated();
+  await b.node.kill();
+  await b.node.start();
+  await joined(a, b, c);
+  await neverStated();
+  await b.containerd.stop();
+  await b.node.stop();
+  await b.containerd.start();
+  await b.node.start();
+  await joined(a, b, c);
+  await neverStated();
+
+  // A's word survives A, and a restart of the one who heard it.
+  await a.node.kill();
+  await c.node.stop();
+  await c.node.start();
+  await joined(b, c);
+  await c.node.hears('b', contents);
+  await c.containerd.cri.pull(image.reference);
+  await assertHolds(c.containerd, image);
+  await neverStated();
+});
