@@ -131,8 +131,9 @@ async function main(): Promise<number> {
     return 0;
   }
   const stop = new AbortController();
+  // Stays on: a signal that comes twice (timeout sends it so) would else end us before anything is cleaned up.
   for (const name of ['SIGINT', 'SIGTERM'] as const)
-    process.once(name, () => stop.abort(new Error(`stopped by ${name}`)));
+    process.on(name, () => stop.abort(new Error(`stopped by ${name}`)));
   const dir = await mkdtemp(join(tmpdir(), 'pinnace-bench-'));
   const processes = createProcesses(stop.signal);
   const images = new Map<number, Promise<BenchImage>>();
