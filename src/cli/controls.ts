@@ -41,7 +41,7 @@ export async function openControls(ground: Ground, rooms: Rooms, facts: Facts, c
       const forgotten = (await origins.forget(reference)) || known;
       rooms.stated.forget(reference);
       await rooms.stated.save();
-      await rooms.peers.stateTags(rooms.stated.list());
+      await rooms.peers.stateTags(rooms.stated.under(rooms.policy()));
       return { reference: name, forgotten };
     },
     evidence: () => Promise.resolve(evidence.list().map(one => ({ ...one, ...named(one.peer) }))),

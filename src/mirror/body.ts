@@ -84,6 +84,7 @@ export function bodyOfFetch(world: World, fetches: Fetches, fetch: Fetch): Body 
   const release = fetch.spooled.hold();
   let lastSent = 0;
   let sentAt = world.monotonic();
+  let ended = false;
   return {
     start: 0,
     end: fetch.size,
@@ -93,13 +94,15 @@ export function bodyOfFetch(world: World, fetches: Fetches, fetch: Fetch): Body 
         if (fetch.watermark > sent) return fetch.watermark;
         const now = world.monotonic();
         const left = Math.min(standsStillAt(fetch), sentAt + SILENCE_MS) - now;
-        if (fetch.state !== 'running' || left <= 0) return undefined;
+        ended = fetch.state !== 'running' || left <= 0;
+        if (ended) return undefined;
         await change(world, fetch, left);
       }
     },
     read: (into, position) => fetch.spooled.read(into.subarray(0, Math.max(0, fetch.watermark - position)), position),
     close(sent) {
-      if (sent === 0 && fetch.size > 0) fetches.cut(fetch.digest, world.monotonic() + CUT_MS);
+      // A client that went away by itself was not cut: it may come back and wait.
+      if (ended && sent === 0) fetches.cut(fetch.digest, world.monotonic() + CUT_MS);
       release();
       return Promise.resolve();
     },

@@ -109,7 +109,7 @@ async function blob(rooms: Rooms, reference: Reference, request: PullRequest): P
 async function openWhole(rooms: Rooms, digest: Digest): Promise<{ content: Content; from: string } | undefined> {
   const spooled = await rooms.spool.open(digest);
   if (spooled) return { content: spooled, from: 'spool' };
-  const content = await rooms.store.open(digest);
+  const content = await openStored(rooms, digest);
   if (!content) return undefined;
   const proving = rooms.hashes.prove(content, rooms.life);
   try {
@@ -118,11 +118,23 @@ async function openWhole(rooms: Rooms, digest: Digest): Promise<{ content: Conte
   } catch (error) {
     const close = (): Promise<void> => content.close();
     proving.then(close, close);
-    const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `reading ${digest} from the store`);
-    if (code === 'STORE_CORRUPT') await rooms.audit.record({ event: 'store.corrupt', digest, detail: message });
-    rooms.log.warn({ digest, code }, message);
-    return undefined;
+    return unusable(rooms, digest, error);
   }
+}
+
+async function openStored(rooms: Rooms, digest: Digest): Promise<Content | undefined> {
+  try {
+    return await rooms.store.open(digest);
+  } catch (error) {
+    return unusable(rooms, digest, error);
+  }
+}
+
+/** What cannot be read here may still be had from others. */
+async function unusable(rooms: Rooms, digest: Digest, error: unknown): Promise<undefined> {
+  const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `reading ${digest} from the store`);
+  if (code === 'STORE_CORRUPT') await rooms.audit.record({ event: 'store.corrupt', digest, detail: message });
+  rooms.log.warn({ digest, code }, message);
 }
 
 async function foundWhole(

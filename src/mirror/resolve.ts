@@ -29,8 +29,11 @@ export const claimsAbout = (rooms: Pick<Rooms, 'peers' | 'stated'>, reference: T
  */
 export async function resolve(rooms: ResolveRooms, reference: TagReference): Promise<ProvedManifest> {
   const rule = rooms.policy().tag(reference);
-  const digest = rule.by === 'pin' ? rule.digest : await byStatements(rooms, reference, rule);
-  const manifest = await manifestOf(rooms, ownerOf(reference), digest);
+  const manifest =
+    rule.by === 'pin'
+      ? await manifestOf(rooms, ownerOf(reference), rule.digest)
+      : await byStatements(rooms, reference, rule);
+  const { digest } = manifest.descriptor;
   await rooms.audit.record({
     event: 'tag.resolved',
     reference: formatReference(reference),
@@ -45,13 +48,14 @@ async function byStatements(
   rooms: ResolveRooms,
   reference: TagReference,
   rule: Exclude<ReturnType<ReturnType<Rooms['policy']>['tag']>, { by: 'pin' }>,
-): Promise<Digest> {
+): Promise<ProvedManifest> {
   const name = formatReference(reference);
   if (rule.by === 'nobody')
     throw new MirrorError('TAG_UNPINNED', `${name} has no pin, and policy lets nothing else decide it`);
+  const proved = new Map<Digest, ProvedManifest>();
   const exists = async (digest: Digest): Promise<boolean> => {
     try {
-      await manifestOf(rooms, ownerOf(reference), digest);
+      proved.set(digest, await manifestOf(rooms, ownerOf(reference), digest));
       return true;
     } catch (error) {
       rooms.log.info(
@@ -62,6 +66,8 @@ async function byStatements(
     }
   };
   const digest = await decideTag(claimsAbout(rooms, reference), rule.min, rule.keepMs, rooms.world.now(), exists);
-  if (!digest) throw new MirrorError('TAG_UNDECIDED', `${name}: fewer than ${rule.min} nodes state one digest for it`);
-  return digest;
+  const manifest = digest && proved.get(digest);
+  if (!manifest)
+    throw new MirrorError('TAG_UNDECIDED', `${name}: fewer than ${rule.min} nodes state one digest for it`);
+  return manifest;
 }

@@ -202,7 +202,7 @@ export class Sharing {
 
   /** States the tags of shared images that this node saw itself, and renews those it stated before. */
   async #stateTags(images: readonly Image[], shared: readonly Shared[]): Promise<void> {
-    const { world, origins, stated, peers, audit } = this.#rooms;
+    const { world, origins, stated, peers, audit, policy } = this.#rooms;
     const sharedNames = new Set(shared.map(({ reference }) => formatReference(reference)));
     for (const { reference, target, createdAt, fetched } of images) {
       if (!reference.tag || reference.digest) continue;
@@ -219,6 +219,6 @@ export class Sharing {
       stated.state(named, target.digest, world.now());
     }
     await stated.save();
-    await peers.stateTags(stated.list());
+    await peers.stateTags(stated.under(policy()));
   }
 }

@@ -13,6 +13,7 @@ import {
   type TagReference,
 } from '../oci/oci.ts';
 import type { TagStatement } from '../peers/peers.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { TagClaim } from '../trust/trust.ts';
 import type { Keep } from '../world.ts';
 
@@ -41,6 +42,11 @@ export class StatedTags {
 
   list(): readonly TagStatement[] {
     return [...this.#tags.values()];
+  }
+
+  /** Those whose names policy lets be told: what is not shared is not even named. */
+  under(policy: Pick<Policy, 'share'>): readonly TagStatement[] {
+    return this.list().filter(({ reference }) => policy.share(reference).allowed);
   }
 
   /** What this node itself says of a tag. */

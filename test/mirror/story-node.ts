@@ -79,7 +79,8 @@ export function storyImage(
   const contents = new Map<Digest, Uint8Array>();
   const put = (mediaType: string, bytes: Uint8Array): Descriptor => {
     const digest = digestOf(bytes);
-    contents.set(digest, bytes);
+    // A view of its own: a store in which it rots must not change that of others.
+    contents.set(digest, new Uint8Array(bytes));
     return { mediaType, digest, size: bytes.length };
   };
   const json = (mediaType: string, value: object): Descriptor =>
