@@ -25,7 +25,7 @@ function image(lab: Lab, name: string, mib: number): Promise<BuiltImage> {
 function follows(version: ContainerdVersion): void {
   systemTest(`containerd ${version}: the cluster follows what is pulled and removed`, async lab => {
     const registry = await lab.registry('r');
-    const [app, large] = [await image(lab, 'app', 3), await image(lab, 'large', 24)];
+    const [app, large] = [await image(lab, 'app', 3), await image(lab, 'large', 32)];
     for (const one of [app, large]) await registry.push(one);
     const [a, b] = await Promise.all([
       machine(lab, 'a', { ...COMMON, version, upstream: registry.endpoint }),
@@ -82,11 +82,28 @@ systemTest('content that is gone answers as absent, never in mid-body', async la
   assert.equal((await b.node.get(`/v2/team/app/manifests/${app.digest}${asked}`)).status, 200);
   await removeImage(a.containerd, app);
   await until('b hears that it is gone', SECONDS_MS, async () => (await holdingsOf(b, 'a')) === 0);
-  const config = app.manifests[0]?.config;
-  const layer = app.manifests[0]?.layers[0];
-  for (const { digest } of [config, layer].filter(one => one !== undefined)) {
+  for (const { digest } of ownContents(app).slice(1)) {
     const answer = await b.node.get(`/v2/team/app/blobs/${digest}${asked}`);
     assert.deepEqual([answer.status, answer.cut], [404, false]);
   }
   await assert.rejects(b.containerd.cri.pull(app.reference));
+
+  // Asked in the moment of the removal, when B may or may not know of it yet.
+  const race = await image(lab, 'race', 6);
+  await a.containerd.load(await lab.archive(race));
+  await b.node.hears('a', ownContents(race).length);
+  assert.equal((await b.node.get(`/v2/team/race/manifests/${race.digest}${asked}`)).status, 200);
+  const [answers] = await Promise.all([
+    Promise.all(
+      ownContents(race)
+        .slice(1)
+        .map(({ digest }) => b.node.get(`/v2/team/race/blobs/${digest}${asked}`)),
+    ),
+    removeImage(a.containerd, race),
+  ]);
+  for (const [at, { digest }] of ownContents(race).slice(1).entries()) {
+    const answer = answers[at];
+    assert.equal(answer?.cut, false);
+    assert.ok(answer.status === 404 || (answer.status === 200 && digestOf(answer.body) === digest));
+  }
 });
