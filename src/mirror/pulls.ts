@@ -26,6 +26,8 @@ export interface Pull {
 export interface Root {
   readonly reference: Reference;
   readonly target: Descriptor;
+  /** True once the embedded store has the name. */
+  named?: boolean;
 }
 
 export class Pulls {
@@ -54,7 +56,7 @@ export class Pulls {
     return this.#roots;
   }
 
-  /** Forgets an image that is complete. */
+  /** Forgets an image that waits for nothing more. */
   settled(key: string): void {
     this.#roots.delete(key);
   }

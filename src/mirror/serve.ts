@@ -63,17 +63,24 @@ async function give(rooms: ServeRooms, node: Node, digest: Digest, offset: numbe
 
 /** A peer says that bytes of `digest` did not fit: the disk may have rotted under a true root. */
 async function hashAgain(rooms: ServeRooms, node: Node, digest: Digest, gone: (digest: Digest) => void): Promise<void> {
-  const content = await rooms.store.open(digest);
-  if (!content) return;
   try {
-    await rooms.hashes.again(content, rooms.life);
+    const content = await rooms.store.open(digest);
+    if (!content) return;
+    await rooms.hashes.again(content, rooms.life).finally(() => content.close());
     rooms.log.info({ peer: node.peer, digest }, `${node.name} doubted ${digest}; it was hashed again and is whole`);
   } catch (error) {
     const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `hashing ${digest} again`);
     rooms.log.warn({ peer: node.peer, digest, code }, message);
-    if (code === 'STORE_CORRUPT') await rooms.audit.record({ event: 'store.corrupt', digest, detail: message });
     gone(digest);
-  } finally {
-    await content.close();
+    if (code === 'STORE_CORRUPT') await recordCorrupt(rooms, digest, message);
+  }
+}
+
+/** Withdrawing does not wait for it: what cannot be recorded is at least no longer told. */
+async function recordCorrupt({ audit, log }: ServeRooms, digest: Digest, detail: string): Promise<void> {
+  try {
+    await audit.record({ event: 'store.corrupt', digest, detail });
+  } catch (error) {
+    log.warn({ digest, code: asMirrorError(error, 'AUDIT_UNAVAILABLE', digest).code }, detail);
   }
 }

@@ -33,13 +33,18 @@ export function settle(rooms: SettleRooms): void {
 
 async function settleOne(rooms: SettleRooms, keeping: Keeping, key: string, root: Root): Promise<void> {
   try {
-    const contents = await completeClosure(rooms, root.target);
-    if (!contents) return;
-    for (const digest of contents) {
+    const found = { contents: new Set<Digest>(), lacks: false };
+    if (!(await isComplete(rooms, root.target, found))) return;
+    let moved = false;
+    for (const digest of found.contents) {
       const path = await rooms.spool.take(digest);
       if (path) await keeping.adopt(digest, path);
+      moved ||= path !== undefined;
     }
-    await keeping.name(root.reference, root.target);
+    if (moved || !root.named) await keeping.name(root.reference, root.target);
+    root.named = true;
+    // Where nothing was new and a platform is not here, that one may be what is being pulled.
+    if (!moved && found.lacks) return;
     rooms.pulls.settled(key);
     rooms.log.info({ reference: key, digest: root.target.digest }, `${key} is complete in the store`);
   } catch (error) {
@@ -52,27 +57,33 @@ async function settleOne(rooms: SettleRooms, keeping: Keeping, key: string, root
 const openHere = async (rooms: SettleRooms, digest: Digest): Promise<Content | undefined> =>
   (await rooms.spool.open(digest)) ?? (await rooms.store.open(digest));
 
-/** All digests of an image that is here whole: of an index, the platforms that are; undefined while something lacks. */
-async function completeClosure(rooms: SettleRooms, target: Descriptor): Promise<Set<Digest> | undefined> {
+/** What was found of an image: its whole contents, and whether a platform of an index is not here. */
+interface Found {
+  readonly contents: Set<Digest>;
+  lacks: boolean;
+}
+
+/** True where `target` is here with all that it needs, of an index one platform; what it needs is added to `found`. */
+async function isComplete(rooms: SettleRooms, target: Descriptor, found: Found): Promise<boolean> {
   const content = await openHere(rooms, target.digest);
-  if (!content) return undefined;
-  const closure = new Set([target.digest]);
-  if (!isManifestType(target.mediaType)) {
-    await content.close();
-    return closure;
-  }
-  const bytes = new Uint8Array(content.size);
+  if (!content) return false;
+  const bytes = new Uint8Array(isManifestType(target.mediaType) ? content.size : 0);
   await content.read(bytes, 0).finally(() => content.close());
-  const manifest = parseManifest(bytes);
-  let complete = 0;
-  for (const child of childrenOf(manifest)) {
-    const below = await completeClosure(rooms, child);
-    if (below) {
-      complete += 1;
-      for (const digest of below) closure.add(digest);
-    } else if (manifest.kind === 'image') return undefined;
+  const contents = new Set([target.digest]);
+  if (bytes.length > 0) {
+    const manifest = parseManifest(bytes);
+    let complete = 0;
+    for (const child of childrenOf(manifest)) {
+      const below = { contents, lacks: false };
+      if (await isComplete(rooms, child, below)) complete += 1;
+      else if (manifest.kind === 'image') return false;
+      else below.lacks = true;
+      found.lacks ||= below.lacks;
+    }
+    if (manifest.kind === 'index' && complete === 0) return false;
   }
-  return manifest.kind === 'image' || complete > 0 ? closure : undefined;
+  for (const digest of contents) found.contents.add(digest);
+  return true;
 }
 
 /** Drops what containerd holds by now from the spool. */

@@ -4,13 +4,13 @@
  * once. Runs again after every change of the store and of the policy.
  */
 import { asMirrorError } from '../errors.ts';
-import { childrenOf, type Descriptor, type Digest, formatReference, isManifestType } from '../oci/oci.ts';
+import { type Digest, formatReference } from '../oci/oci.ts';
 import type { Holding } from '../peers/peers.ts';
 import { rootOf } from '../proof/proof.ts';
 import type { Image } from '../store/store.ts';
-import type { Closure, Shared } from './catalogue.ts';
+import type { Shared } from './catalogue.ts';
+import { closureOf } from './closure.ts';
 import { compareRoots } from './lies.ts';
-import { storedManifest } from './manifests.ts';
 import type { Rooms } from './rooms.ts';
 import { dropDuplicates } from './settle.ts';
 
@@ -20,6 +20,7 @@ const GATHER_MS = 200;
 const TELL_MS = 1_000;
 /** Tag statements are renewed so often while the image is there. */
 const RENEW_MS = 3_600_000;
+const LATE = 'late';
 
 type ShareRooms = Pick<
   Rooms,
@@ -46,6 +47,9 @@ export class Sharing {
   readonly #hashed = new Map<Digest, { stamp: string; holding: Holding }>();
   /** Contents whose bytes have another digest, with the stamp under which that holds: not hashed over and over. */
   readonly #corrupt = new Map<Digest, string>();
+  /** Contents that are shared now. */
+  #wanted: ReadonlySet<Digest> = new Set();
+  readonly #hashing = new Map<Digest, Promise<boolean>>();
   #dirty = Promise.withResolvers<void>();
   /** True while the run under way is outdated. */
   #stale = false;
@@ -99,7 +103,7 @@ export class Sharing {
     const { store, catalogue, policy } = this.#rooms;
     const images = await store.images();
     const closures = [];
-    for (const image of images) closures.push(await this.#closure(image));
+    for (const image of images) closures.push(await closureOf(this.#rooms, image));
     catalogue.hold(closures);
     looked();
     const shared = closures.flatMap(closure => {
@@ -107,29 +111,8 @@ export class Sharing {
       return allowed ? [{ ...closure, rule }] : [];
     });
     await this.#offer(shared);
-    await this.#tell(shared);
-    if (!this.#stale) await this.#stateTags(images, shared);
+    await this.#tell(images, shared);
     if (store.kind === 'containerd') await dropDuplicates(this.#rooms);
-  }
-
-  /** Walks down from an image as far as its manifests are in the store. */
-  async #closure({ reference, target }: Image): Promise<Closure> {
-    const contents = new Map<Digest, Descriptor>();
-    const walk = async (descriptor: Descriptor): Promise<void> => {
-      if (contents.has(descriptor.digest)) return;
-      contents.set(descriptor.digest, descriptor);
-      if (!isManifestType(descriptor.mediaType)) return;
-      try {
-        const stored = await storedManifest(this.#rooms, descriptor.digest);
-        if (stored) for (const child of childrenOf(stored.manifest)) await walk(child);
-      } catch (error) {
-        const { code, message, kind } = asMirrorError(error, 'STORE_UNAVAILABLE', 'walking an image');
-        if (kind === 'unavailable') throw error;
-        this.#rooms.log.warn({ digest: descriptor.digest, code }, message);
-      }
-    };
-    await walk(target);
-    return { reference, target, contents: [...contents.values()] };
   }
 
   /** Records what is newly offered and what is withdrawn, then lets it be so. */
@@ -152,22 +135,68 @@ export class Sharing {
   }
 
   /** Hashes what is shared, small things first, and tells it as it goes; what is gone is no longer told. */
-  async #tell(shared: readonly Shared[]): Promise<void> {
-    const { peers, world, life } = this.#rooms;
+  async #tell(images: readonly Image[], shared: readonly Shared[]): Promise<void> {
+    const { world, life } = this.#rooms;
     const wanted = new Map(shared.flatMap(image => image.contents.map(descriptor => [descriptor.digest, descriptor])));
+    this.#wanted = new Set(wanted.keys());
     for (const known of [this.#hashed, this.#corrupt])
       for (const digest of known.keys()) if (!wanted.has(digest)) known.delete(digest);
-    const order = [...wanted.values()].sort((a, b) => a.size - b.size);
+    const tellAll = this.#teller(images, shared);
+    await tellAll();
     let toldAt = world.monotonic();
-    const told = (): Promise<void> => peers.hold([...this.#hashed.values()].map(({ holding }) => holding));
-    for (const { digest } of order) {
-      if (life.aborted || this.#stale) break;
-      const grew = await this.#hash(digest);
-      if (!grew || world.monotonic() - toldAt < TELL_MS) continue;
-      await told();
-      toldAt = world.monotonic();
+    let untold = false;
+    const tell = async (): Promise<void> => {
+      await tellAll();
+      [toldAt, untold] = [world.monotonic(), false];
+    };
+    for (const { digest } of [...wanted.values()].sort((a, b) => a.size - b.size)) {
+      if (life.aborted || this.#stale) return;
+      const hashing = this.#hashOnce(digest);
+      if (untold && (await this.#outlasts(hashing, toldAt + TELL_MS))) await tell();
+      // A large content takes minutes; a change is not held back by it, and finds it under way.
+      if (await Promise.race([hashing, this.#dirty.promise])) untold = true;
     }
-    await told();
+    if (untold) await tell();
+  }
+
+  /** True where the hash is still under way at `due` (monotonic ms) and nothing changed. */
+  async #outlasts(hashing: Promise<boolean>, due: number): Promise<boolean> {
+    const { world, life } = this.#rooms;
+    const ended = new AbortController();
+    const late = world.sleep(due - world.monotonic(), AbortSignal.any([life, ended.signal])).then(() => LATE);
+    const first = await Promise.race([hashing, this.#dirty.promise, late]).finally(() => ended.abort());
+    return first === LATE;
+  }
+
+  /** Tells what is hashed by now, and states the tags of images whose manifest is, each once. */
+  #teller(images: readonly Image[], shared: readonly Shared[]): () => Promise<void> {
+    const { peers, stated, policy } = this.#rooms;
+    const names = new Set(shared.map(({ reference }) => formatReference(reference)));
+    const left = new Set(images);
+    let first = true;
+    return async () => {
+      await peers.hold([...this.#hashed.values()].map(({ holding }) => holding));
+      const ready = [...left].filter(({ target }) => this.#hashed.has(target.digest));
+      for (const image of ready) {
+        left.delete(image);
+        if (names.has(formatReference(image.reference))) await this.#state(image);
+      }
+      if (!first && !ready.length) return;
+      first = false;
+      await stated.save();
+      await peers.stateTags(stated.under(policy()));
+    };
+  }
+
+  /** As `#hash`, one at a time of each digest. */
+  #hashOnce(digest: Digest): Promise<boolean> {
+    const underWay = this.#hashing.get(digest);
+    if (underWay) return underWay;
+    const hashing = this.#hash(digest).finally(() => this.#hashing.delete(digest));
+    // Who asked may have gone on to a newer look at the store.
+    hashing.catch(() => undefined);
+    this.#hashing.set(digest, hashing);
+    return hashing;
   }
 
   /** True where the content's holding is new. */
@@ -182,6 +211,8 @@ export class Sharing {
       if (this.#hashed.get(digest)?.stamp === content.stamp || this.#corrupt.get(digest) === content.stamp)
         return false;
       const proof = await hashes.prove(content, life);
+      // Its image may be gone by now.
+      if (!this.#wanted.has(digest)) return false;
       this.#hashed.set(digest, { stamp: content.stamp, holding: { digest, size: proof.size, root: rootOf(proof) } });
       await compareRoots(this.#rooms, proof);
       return true;
@@ -200,25 +231,15 @@ export class Sharing {
     }
   }
 
-  /** States the tags of shared images that this node saw itself, and renews those it stated before. */
-  async #stateTags(images: readonly Image[], shared: readonly Shared[]): Promise<void> {
-    const { world, origins, stated, peers, audit, policy } = this.#rooms;
-    const sharedNames = new Set(shared.map(({ reference }) => formatReference(reference)));
-    for (const { reference, target, createdAt, fetched } of images) {
-      if (!reference.tag || reference.digest) continue;
-      const named = { ...reference, tag: reference.tag };
-      const origin = await origins.decide({ reference: named, digest: target.digest, createdAt, fetched });
-      if (origin === 'mirrored' || origin === 'unknown' || !sharedNames.has(formatReference(reference))) continue;
-      if (stated.isNews(named, target.digest))
-        await audit.record({
-          event: 'tag.stated',
-          reference: formatReference(reference),
-          digest: target.digest,
-          origin,
-        });
-      stated.state(named, target.digest, world.now());
-    }
-    await stated.save();
-    await peers.stateTags(stated.under(policy()));
+  /** States the tag of a shared image that this node saw itself, or renews what it stated before. */
+  async #state({ reference, target: { digest }, createdAt, fetched }: Image): Promise<void> {
+    const { world, origins, stated, audit } = this.#rooms;
+    if (!reference.tag || reference.digest) return;
+    const named = { ...reference, tag: reference.tag };
+    const origin = await origins.decide({ reference: named, digest, createdAt, fetched });
+    if (origin === 'mirrored' || origin === 'unknown') return;
+    if (stated.isNews(named, digest))
+      await audit.record({ event: 'tag.stated', reference: formatReference(reference), digest, origin });
+    stated.state(named, digest, world.now());
   }
 }

@@ -8,7 +8,7 @@ const EXAMPLE = new URL('../../deploy/config.example.yaml', import.meta.url);
 const MINIMAL =
   'node: n1\nstateDir: /s\npolicyFile: /p.yaml\nmirror: {listen: "127.0.0.1:5000"}\npeers: {listen: "127.0.0.1:5001"}\n';
 
-test('the example configuration is valid, and its paths are relative to it', async () => {
+void test('the example configuration is valid, and its paths are relative to it', async () => {
   const config = parseConfig(await readFile(EXAMPLE, 'utf8'), '/etc/pinnace/config.yaml');
   assert.equal(config.stateDir, '/etc/pinnace/n1');
   assert.equal(config.tokenFile, '/etc/pinnace/n1/token');
@@ -17,7 +17,7 @@ test('the example configuration is valid, and its paths are relative to it', asy
   assert.equal(config.spool.maxBytes, 10 * 2 ** 30);
 });
 
-test('every optional setting has a default', () => {
+void test('every optional setting has a default', () => {
   const config = parseConfig(MINIMAL, '/c.yaml');
   assert.deepEqual(config.peers, {
     listen: '127.0.0.1:5001',
@@ -29,7 +29,7 @@ test('every optional setting has a default', () => {
   assert.equal(config.log.level, 'info');
 });
 
-test('containerd has its usual socket and the namespace of Kubernetes', () => {
+void test('containerd has its usual socket and the namespace of Kubernetes', () => {
   const { store } = parseConfig(`${MINIMAL}store: {kind: containerd}\n`, '/c.yaml');
   assert.deepEqual(store, { kind: 'containerd', socket: '/run/containerd/containerd.sock', namespaces: ['k8s.io'] });
 });
@@ -47,14 +47,14 @@ const refused: readonly (readonly [string, string])[] = [
   ['a log level that is not known', `${MINIMAL}log: {level: loud}\n`],
 ];
 for (const [what, text] of refused)
-  test(`a configuration with ${what} is refused and names the file`, () => {
+  void test(`a configuration with ${what} is refused and names the file`, () => {
     assert.throws(
       () => parseConfig(text, '/c.yaml'),
       error => hasCode(error, 'CONFIG_INVALID') && error.message.includes('/c.yaml'),
     );
   });
 
-test('a configuration that is no YAML is refused', () => {
+void test('a configuration that is no YAML is refused', () => {
   assert.throws(
     () => parseConfig('node: [', '/c.yaml'),
     error => hasCode(error, 'YAML_INVALID'),

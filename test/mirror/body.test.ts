@@ -39,7 +39,7 @@ async function isOpen(world: { settle(): Promise<void> }, promise: Promise<unkno
   return open;
 }
 
-test('an answer is held until bytes may go out', async () => {
+void test('an answer is held until bytes may go out', async () => {
   const { world, fetch, advance } = running();
   const held = holdAnswer(world, fetch);
   await world.advance(ANSWER_MS - 1);
@@ -48,7 +48,7 @@ test('an answer is held until bytes may go out', async () => {
   await held;
 });
 
-test('an answer whose fetch advances without a watermark gets its headers after two seconds', async () => {
+void test('an answer whose fetch advances without a watermark gets its headers after two seconds', async () => {
   const { world, fetch, advance } = running();
   const held = holdAnswer(world, fetch);
   await world.advance(ANSWER_MS / 2);
@@ -57,7 +57,7 @@ test('an answer whose fetch advances without a watermark gets its headers after 
   await held;
 });
 
-test('a fetch that stands still already is not here', async () => {
+void test('a fetch that stands still already is not here', async () => {
   const { world, fetch } = running();
   await world.advance(ADVANCE_MS);
   const held = assert.rejects(holdAnswer(world, fetch), error => hasCode(error, 'CONTENT_ABSENT'));
@@ -65,14 +65,14 @@ test('a fetch that stands still already is not here', async () => {
   await held;
 });
 
-test('a fetch that failed answers with what it failed with', async () => {
+void test('a fetch that failed answers with what it failed with', async () => {
   const { world, fetch } = running();
   fetch.state = 'failed';
   fetch.error = new MirrorError('SPOOL_FULL', 'full');
   await assert.rejects(holdAnswer(world, fetch), error => hasCode(error, 'SPOOL_FULL'));
 });
 
-test('a body gives up to the watermark and waits for more', async () => {
+void test('a body gives up to the watermark and waits for more', async () => {
   const { world, fetches, fetch, advance } = running();
   const body = bodyOfFetch(world, fetches, fetch);
   advance(3 * MIB);
@@ -84,7 +84,7 @@ test('a body gives up to the watermark and waits for more', async () => {
   assert.equal(await next, 4 * MIB);
 });
 
-test('a body never reads beyond the watermark', async () => {
+void test('a body never reads beyond the watermark', async () => {
   const { world, fetches, fetch, advance } = running();
   const body = bodyOfFetch(world, fetches, fetch);
   advance(MIB, 5 * MIB);
@@ -92,7 +92,7 @@ test('a body never reads beyond the watermark', async () => {
   assert.equal(await body.read(new Uint8Array(MIB), 2 * MIB), 0);
 });
 
-test('a body ends when no chunk was checked for five seconds, and its content is then given whole or not at all for a minute', async () => {
+void test('a body ends when no chunk was checked for five seconds, and its content is then given whole or not at all for a minute', async () => {
   const { world, fetches, fetch, held } = running();
   const body = bodyOfFetch(world, fetches, fetch);
   assert.equal(held(), 1);
@@ -106,7 +106,7 @@ test('a body ends when no chunk was checked for five seconds, and its content is
   assert.ok(!fetches.isCut(DIGEST, world.monotonic()));
 });
 
-test('a body that gave bytes and ended is not remembered as cut: the client goes on by Range', async () => {
+void test('a body that gave bytes and ended is not remembered as cut: the client goes on by Range', async () => {
   const { world, fetches, fetch, advance } = running();
   const body = bodyOfFetch(world, fetches, fetch);
   advance(MIB);
@@ -114,7 +114,7 @@ test('a body that gave bytes and ended is not remembered as cut: the client goes
   assert.ok(!fetches.isCut(DIGEST, world.monotonic()));
 });
 
-test('a body that gets no byte ends after 240 seconds though chunks are checked', async () => {
+void test('a body that gets no byte ends after 240 seconds though chunks are checked', async () => {
   const { world, fetches, fetch, advance } = running(1024 * MIB);
   const body = bodyOfFetch(world, fetches, fetch);
   const next = body.upTo(0);
@@ -127,7 +127,7 @@ test('a body that gets no byte ends after 240 seconds though chunks are checked'
   assert.equal(await next, undefined);
 });
 
-test('a failed fetch ends its bodies at the watermark', async () => {
+void test('a failed fetch ends its bodies at the watermark', async () => {
   const { world, fetches, fetch, advance } = running();
   const body = bodyOfFetch(world, fetches, fetch);
   advance(2 * MIB);

@@ -17,7 +17,7 @@ const image = (name: string, ...contents: Descriptor[]) => ({
 const PUBLIC = ownerOf(parseReference('r.test/public/a:1'));
 const PRIVATE = ownerOf(parseReference('r.test/private/b:1'));
 
-test('content known under one name is not found under another', () => {
+void test('content known under one name is not found under another', () => {
   const catalogue = new Catalogue();
   const secret = descriptor('secret');
   catalogue.learn(PRIVATE, [secret]);
@@ -27,7 +27,7 @@ test('content known under one name is not found under another', () => {
   assert.equal(catalogue.holds(PUBLIC, secret.digest), false);
 });
 
-test('what an image no longer reaches is no longer held, nor shared', () => {
+void test('what an image no longer reaches is no longer held, nor shared', () => {
   const catalogue = new Catalogue();
   const layer = descriptor('layer');
   catalogue.hold([image('r.test/public/a:1', layer)]);
@@ -39,7 +39,7 @@ test('what an image no longer reaches is no longer held, nor shared', () => {
   assert.deepEqual(catalogue.sharers(layer.digest), []);
 });
 
-test('a content that two images reach stays shared while one of them is', () => {
+void test('a content that two images reach stays shared while one of them is', () => {
   const catalogue = new Catalogue();
   const layer = descriptor('layer');
   catalogue.share([image('r.test/public/a:1', layer), image('r.test/public/a:2', layer)]);
@@ -47,7 +47,7 @@ test('a content that two images reach stays shared while one of them is', () => 
   assert.equal(catalogue.sharers(layer.digest).length, 1);
 });
 
-test('what is learnt is bounded: the name longest unused goes', () => {
+void test('what is learnt is bounded: the name longest unused goes', () => {
   const catalogue = new Catalogue();
   const first = descriptor('first');
   catalogue.learn(PUBLIC, [first]);

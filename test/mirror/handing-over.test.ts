@@ -8,26 +8,26 @@ const A = 'a'.repeat(64) as Root;
 const B = 'b'.repeat(64) as Root;
 const part = { size: 10, checked: 4, root: A, whole: false };
 
-test('what is checked under a vouched root may go out', () => {
+void test('what is checked under a vouched root may go out', () => {
   assert.equal(handOver(part, { root: A, conflict: false }), 4);
 });
 
-test('without enough vouchers nothing goes out before the whole is proved', () => {
+void test('without enough vouchers nothing goes out before the whole is proved', () => {
   assert.equal(handOver(part, { conflict: false }), 0);
   assert.equal(handOver({ ...part, checked: 10 }, { conflict: false }), 0);
   assert.equal(handOver({ ...part, whole: true }, { conflict: false }), 10);
 });
 
-test('vouchers of another root than the one that was checked are worth nothing', () => {
+void test('vouchers of another root than the one that was checked are worth nothing', () => {
   assert.equal(handOver(part, { root: B, conflict: false }), 0);
 });
 
-test('in a conflict of roots nothing goes out before the whole is proved', () => {
+void test('in a conflict of roots nothing goes out before the whole is proved', () => {
   assert.equal(handOver(part, { root: A, conflict: true }), 0);
   assert.equal(handOver({ ...part, whole: true }, { conflict: true }), 10);
 });
 
-test('never more goes out than was checked', () => {
+void test('never more goes out than was checked', () => {
   const root = fc.constantFrom(A, B);
   const vouching = fc.record({ root: fc.option(root, { nil: undefined }), conflict: fc.boolean() });
   fc.assert(

@@ -10,7 +10,7 @@ const NAME = parseTagReference('r.test/a/b:1');
 const D1 = digestOf(Buffer.from('1'));
 const D2 = digestOf(Buffer.from('2'));
 
-test('a renewal never moves when the tag was observed; another digest does', async () => {
+void test('a renewal never moves when the tag was observed; another digest does', async () => {
   const stated = await StatedTags.open(memoryKeep(), SELF);
   stated.state(NAME, D1, 100);
   stated.state(NAME, D1, 200);
@@ -20,7 +20,7 @@ test('a renewal never moves when the tag was observed; another digest does', asy
   assert.deepEqual(stated.claims(NAME), [{ peer: SELF, digest: D2, observedAt: 300, renewedAt: 300 }]);
 });
 
-test('what is stated survives a restart, and what is forgotten does not', async () => {
+void test('what is stated survives a restart, and what is forgotten does not', async () => {
   const keep = memoryKeep();
   const before = await StatedTags.open(keep, SELF);
   before.state(NAME, D1, 100);
@@ -33,7 +33,7 @@ test('what is stated survives a restart, and what is forgotten does not', async 
   assert.deepEqual((await StatedTags.open(keep, SELF)).list(), []);
 });
 
-test('a file cut short is refused by name, one of a newer version too', async () => {
+void test('a file cut short is refused by name, one of a newer version too', async () => {
   const keep = memoryKeep();
   const stated = await StatedTags.open(keep, SELF);
   stated.state(NAME, D1, 100);
