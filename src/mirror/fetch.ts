@@ -63,8 +63,11 @@ async function settleConflict(rooms: FetchRooms, digest: Digest): Promise<void> 
   try {
     const content = await rooms.spool.open(digest);
     if (!content) return;
-    const proof = await rooms.hashes.prove(content, rooms.life).finally(() => content.close());
-    await compareRoots(rooms, proof);
+    try {
+      await compareRoots(rooms, await rooms.hashes.prove(content, rooms.life));
+    } finally {
+      await content.close();
+    }
   } catch (error) {
     const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `comparing the roots of ${digest}`);
     rooms.log.warn({ digest, code }, message);
@@ -210,23 +213,15 @@ class Attempt {
   }
 
   async #judge(holder: Holder, error: MirrorError): Promise<void> {
-    const { peers } = this.#rooms;
-    switch (error.code) {
-      case 'CHUNK_MISMATCH':
-        return nameLiar(this.#rooms, holder, 'chunk', error.code);
-      case 'PROOF_INVALID':
-        return nameLiar(this.#rooms, holder, 'proof', error.code);
-      case 'PROOF_REFUTED':
-        // Nobody can hold bytes that fit a proof which contradicts itself: all who signed it are refuted.
-        this.#false.add(holder.root);
-        return refuteSigners(this.#rooms, holder.digest, holder.root);
-      case 'FILE_UNREADABLE':
-      case 'STOPPED':
-        throw error;
-      case 'CONTENT_ABSENT':
-        return;
-      default:
-        return peers.shun(holder.node.peer);
+    if (hasCode(error, 'CHUNK_MISMATCH')) return nameLiar(this.#rooms, holder, 'chunk', error.code);
+    if (hasCode(error, 'PROOF_INVALID')) return nameLiar(this.#rooms, holder, 'proof', error.code);
+    if (hasCode(error, 'PROOF_REFUTED')) {
+      // Nobody can hold bytes that fit a proof which contradicts itself: all who signed it are refuted.
+      this.#false.add(holder.root);
+      return refuteSigners(this.#rooms, holder.digest, holder.root);
     }
+    // This node's own troubles are not the peer's fault: the whole fetch ends.
+    if (hasCode(error, 'FILE_UNREADABLE', 'SPOOL_FULL', 'STOPPED')) throw error;
+    if (!hasCode(error, 'CONTENT_ABSENT')) this.#rooms.peers.shun(holder.node.peer);
   }
 }

@@ -66,7 +66,11 @@ async function hashAgain(rooms: ServeRooms, node: Node, digest: Digest, gone: (d
   try {
     const content = await rooms.store.open(digest);
     if (!content) return;
-    await rooms.hashes.again(content, rooms.life).finally(() => content.close());
+    try {
+      await rooms.hashes.again(content, rooms.life);
+    } finally {
+      await content.close();
+    }
     rooms.log.info({ peer: node.peer, digest }, `${node.name} doubted ${digest}; it was hashed again and is whole`);
   } catch (error) {
     const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `hashing ${digest} again`);

@@ -68,7 +68,11 @@ async function isComplete(rooms: SettleRooms, target: Descriptor, found: Found):
   const content = await openHere(rooms, target.digest);
   if (!content) return false;
   const bytes = new Uint8Array(isManifestType(target.mediaType) ? content.size : 0);
-  await content.read(bytes, 0).finally(() => content.close());
+  try {
+    await content.read(bytes, 0);
+  } finally {
+    await content.close();
+  }
   const contents = new Set([target.digest]);
   if (bytes.length > 0) {
     const manifest = parseManifest(bytes);

@@ -15,7 +15,9 @@ function running(size = 8 * MIB) {
   const fetches = new Fetches();
   let held = 0;
   const spooled = {
-    ...{ digest: DIGEST, size, written: 0 },
+    digest: DIGEST,
+    size,
+    written: 0,
     hold: () => {
       held += 1;
       return () => void (held -= 1);

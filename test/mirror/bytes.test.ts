@@ -324,6 +324,27 @@ void test('a disk that fails ends the answer, not the node', async () => {
   assert.ok(again.bytes.equals(layerOf(image).bytes));
 });
 
+void test('a disk that fills up is not the peer’s fault: nobody is asked in vain or ranked down', async () => {
+  const image = storyImage(NAME, { layers: [6 * MIB] });
+  await holder('a', image);
+  await holder('b', image);
+  const node = await client(image);
+  const go = gate('a', MIB);
+  const path = story.blob(image, image.layers[0]!);
+  const answer = await story.until(story.ask(node, path));
+  const [fetch] = node.rooms.fetches.list();
+  node.disk.resize(2 * MIB);
+  go();
+  assert.equal((await story.until(take(answer))).whole, false);
+  assert.ok(hasCode(fetch!.error, 'SPOOL_FULL'));
+  node.disk.resize(Number.POSITIVE_INFINITY);
+  assert.ok((await story.get(node, path)).whole);
+  assert.deepEqual(
+    node.asked.map(({ from }) => from),
+    ['a', 'a'],
+  );
+});
+
 void test('a disk from which not even the part can be removed does not end the node', async () => {
   const image = storyImage(NAME, { layers: [4 * MIB] });
   await holder('a', image, 'die');

@@ -186,7 +186,11 @@ export class Story {
     const told: { holdings: readonly Digest[]; tags: readonly string[] } = { holdings: [], tags: [] };
     const hashes = await openHashes(disk, '/proofs', world, { busy: () => false });
     const rooms: Rooms = {
-      ...{ world, store, hashes, audit, life: life.signal },
+      world,
+      store,
+      hashes,
+      audit,
+      life: life.signal,
       ...settings.twist?.({ store, hashes }),
       spool: await openSpool(disk, '/spool', settings.spoolBytes ?? 256 * MIB, world),
       evidence: await openEvidence({ keep: keeps.evidence }),
@@ -204,7 +208,18 @@ export class Story {
     own.serve(giver);
     void sharing.run(() => undefined);
     const node: StoryNode = {
-      ...{ name, node: own.node, rooms, store, disk, audit, sharing, giver, asked, told, log, keeps },
+      name,
+      node: own.node,
+      rooms,
+      store,
+      disk,
+      audit,
+      sharing,
+      giver,
+      asked,
+      told,
+      log,
+      keeps,
       keep: (image, more) => {
         const types = new Map(
           [image.target, ...image.images.flatMap(({ manifest, layers }) => [manifest, ...layers])].map(one => [
