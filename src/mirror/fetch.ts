@@ -212,7 +212,7 @@ class Attempt {
     fetch.wake();
   }
 
-  async #judge(holder: Holder, error: MirrorError): Promise<void> {
+  async #judge(holder: Holder, error: unknown): Promise<void> {
     if (hasCode(error, 'CHUNK_MISMATCH')) return nameLiar(this.#rooms, holder, 'chunk', error.code);
     if (hasCode(error, 'PROOF_INVALID')) return nameLiar(this.#rooms, holder, 'proof', error.code);
     if (hasCode(error, 'PROOF_REFUTED')) {
