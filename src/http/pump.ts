@@ -18,8 +18,10 @@ export async function pump(body: Body, response: ServerResponse): Promise<void> 
     Buffer.allocUnsafeSlow(Math.min(BUFFER_BYTES, body.end - body.start)),
   );
   let wake = (): void => undefined;
+  const left = Promise.withResolvers<undefined>();
   const closed = (): void => {
     gone = true;
+    left.resolve(undefined);
     wake();
   };
   response.once('close', closed);
@@ -31,7 +33,7 @@ export async function pump(body: Body, response: ServerResponse): Promise<void> 
   try {
     response.flushHeaders();
     while (at < body.end && !gone) {
-      const limit = await body.upTo(at);
+      const limit = await Promise.race([body.upTo(at), left.promise]);
       const into = limit === undefined ? undefined : await buffer();
       if (limit === undefined || !into) break;
       const read = await body.read(into.subarray(0, Math.min(into.length, limit - at)), at);

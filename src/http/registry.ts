@@ -6,14 +6,19 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { asMirrorError, type Kind, MirrorError } from '../errors.ts';
 import { type Answer, type Log, pull, type Rooms } from '../mirror/mirror.ts';
-import { parseRequest } from '../oci/oci.ts';
+import { OCTETS, parseRequest } from '../oci/oci.ts';
 import { pump } from './pump.ts';
 
 /** Clients at once; containerd opens a handful. */
 const CONNECTIONS_MAX = 512;
 /** A client has so long to send its headers. */
 const HEADERS_MS = 10_000;
+/** A connection on which nothing moves for so long is ended; a body may be silent for 240 s (mirror/body.ts). */
+const STILL_MS = 300_000;
 const PATH_MAX_CHARS = 2048;
+const METHODS = ['GET', 'HEAD'];
+/** What may stand in a header: a manifest may call a type by anything. */
+const HEADER_VALUE = /^[ -~]+$/;
 
 const STATUS: Readonly<Record<Kind, number>> = {
   invalid: 400,
@@ -44,28 +49,29 @@ export function registryServer(rooms: Rooms, door: Door): Server {
     exposeHeadRoutes: false,
     routerOptions: { ignoreDuplicateSlashes: false, maxParamLength: PATH_MAX_CHARS },
     requestTimeout: HEADERS_MS,
-    connectionTimeout: 0,
+    connectionTimeout: STILL_MS,
     forceCloseConnections: true,
   });
   server.server.maxConnections = CONNECTIONS_MAX;
   server.server.headersTimeout = HEADERS_MS;
-  server.addHook('onRequest', async request => {
-    if (!door.hosts.has((request.headers.host ?? '').toLowerCase()))
-      throw new MirrorError('REQUEST_INVALID', 'the Host header names another server');
-    await door.authorize(request);
-  });
+  server.addHook('onRequest', (request, reply) =>
+    judged(rooms, request, async () => {
+      if (!door.hosts.has((request.headers.host ?? '').toLowerCase()))
+        throw new MirrorError('REQUEST_INVALID', 'the Host header names another server');
+      if (!METHODS.includes(request.method)) {
+        reply.header('allow', METHODS.join(', '));
+        throw new MirrorError('METHOD_UNSUPPORTED', `${request.method}: this mirror only answers pulls`);
+      }
+      await door.authorize(request);
+    }),
+  );
   server.get('/healthz', (_, reply) => reply.send({ status: 'ok' }));
   server.get('/readyz', (_, reply) => {
     const reason = door.notReady();
     return reply.code(reason ? 503 : 200).send(reason ? { status: 'not ready', reason } : { status: 'ok' });
   });
-  for (const url of ['/v2', '/v2/'])
-    server.route({ method: ['GET', 'HEAD'], url, handler: (_, reply) => reply.send({}) });
-  server.route({
-    method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
-    url: '/v2/*',
-    handler: (request, reply) => answer(rooms, request, reply),
-  });
+  for (const url of ['/v2', '/v2/']) server.route({ method: METHODS, url, handler: (_, reply) => reply.send({}) });
+  server.route({ method: METHODS, url: '/v2/*', handler: (request, reply) => answer(rooms, request, reply) });
   server.setNotFoundHandler((_, reply) =>
     reply.code(404).send(body('NOT_FOUND', 'only /v2/, /healthz and /readyz are here')),
   );
@@ -73,11 +79,22 @@ export function registryServer(rooms: Rooms, door: Door): Server {
   return server;
 }
 
+/** Runs what judges a request by itself; a refusal is recorded before it is answered, with the path as it came. */
+async function judged<T>({ audit }: Rooms, { url }: FastifyRequest, judge: () => T | Promise<T>): Promise<T> {
+  try {
+    return await judge();
+  } catch (error) {
+    const { code } = asMirrorError(error, 'REQUEST_INVALID', 'a request');
+    await audit.record({ event: 'pull.refused', reference: url, code });
+    throw error;
+  }
+}
+
 async function answer(rooms: Rooms, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const parsed = parseRequest(request.method, request.url, request.headers.range);
+  const parsed = await judged(rooms, request, () => parseRequest(request.method, request.url, request.headers.range));
   const found = await pull(rooms, parsed);
   reply.headers({
-    'content-type': found.descriptor.mediaType,
+    'content-type': HEADER_VALUE.test(found.descriptor.mediaType) ? found.descriptor.mediaType : OCTETS,
     'docker-content-digest': found.descriptor.digest,
     'accept-ranges': 'bytes',
     ...lengthHeaders(found),

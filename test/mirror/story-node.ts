@@ -165,9 +165,13 @@ export interface Got {
 }
 
 export class Story {
-  readonly world: SimulatedWorld = simulatedWorld();
+  readonly world: SimulatedWorld;
   readonly hub = new Hub();
   readonly #nodes: StoryNode[] = [];
+
+  constructor(world = simulatedWorld()) {
+    this.world = world;
+  }
 
   /** Starts a node. */
   async node(name: string, settings: StoryNodeSettings = {}): Promise<StoryNode> {
