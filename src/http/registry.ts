@@ -51,6 +51,11 @@ export function registryServer(rooms: Rooms, door: Door): Server {
     requestTimeout: HEADERS_MS,
     connectionTimeout: STILL_MS,
     forceCloseConnections: true,
+    // A path that cannot be decoded meets no hook and no route.
+    frameworkErrors: (error, request, reply) =>
+      void judged(rooms, request, () => {
+        throw new MirrorError('REQUEST_INVALID', error.message);
+      }).catch((refusal: unknown) => sendError(rooms.log, refusal, reply)),
   });
   server.server.maxConnections = CONNECTIONS_MAX;
   server.server.headersTimeout = HEADERS_MS;
