@@ -53,6 +53,8 @@ export class Fetch {
   }
 }
 
+/** Contents that are remembered as proved; a forgotten one is hashed again before it is given. */
+const PROVED_MAX = 65_536;
 /** Contents whose answer was cut and that are remembered as such; the oldest is forgotten first. */
 const CUTS_MAX = 1024;
 
@@ -60,6 +62,12 @@ export class Fetches {
   readonly #running = new Map<Digest, Promise<Fetch>>();
   readonly #now = new Map<Digest, Fetch>();
   readonly #cuts = new Map<Digest, number>();
+  readonly #proved = new Set<Digest>();
+
+  /** True where this run of the daemon proved the content while it came. */
+  proved(digest: Digest): boolean {
+    return this.#proved.has(digest);
+  }
 
   /** An answer for `digest` ended before its first byte; until `until` (monotonic ms) nobody waits for it again. */
   cut(digest: Digest, until: number): void {
@@ -96,7 +104,11 @@ export class Fetches {
         this.#running.delete(digest);
         this.#now.delete(digest);
       };
-      fetch.whole().then(forget, forget);
+      fetch.whole().then(() => {
+        this.#proved.add(digest);
+        for (const oldest of this.#proved) if (this.#proved.size > PROVED_MAX) this.#proved.delete(oldest);
+        forget();
+      }, forget);
       return fetch;
     } catch (error) {
       this.#running.delete(digest);

@@ -3,7 +3,7 @@
  * Promises: nothing goes out that is not proved or that policy does not allow under that name; each answer is recorded
  * first; where it cannot help, it says "not here" in good time. Refuses to know HTTP.
  */
-import { asMirrorError, MirrorError } from '../errors.ts';
+import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
 import {
   type Descriptor,
   type Digest,
@@ -108,16 +108,19 @@ async function blob(rooms: Rooms, reference: Reference, request: PullRequest): P
 /** Whole, proved content of the store or the spool. A store's content that takes long to prove is "not here" for now. */
 async function openWhole(rooms: Rooms, digest: Digest): Promise<{ content: Content; from: string } | undefined> {
   const spooled = await rooms.spool.open(digest);
-  if (spooled) return { content: spooled, from: 'spool' };
-  const content = await openStored(rooms, digest);
+  if (spooled && rooms.fetches.proved(digest)) return { content: spooled, from: 'spool' };
+  // What lay on the disk before this run is hashed first: a disk may rot.
+  const content = spooled ?? (await openStored(rooms, digest));
   if (!content) return undefined;
+  const from = spooled ? 'spool' : 'store';
   const proving = rooms.hashes.prove(content, rooms.life);
   try {
     await within(rooms.world, ANSWER_MS, rooms.life, 'CONTENT_ABSENT', `proving ${digest}`, () => proving);
-    return { content, from: 'store' };
+    return { content, from };
   } catch (error) {
     const close = (): Promise<void> => content.close();
-    proving.then(close, close);
+    const closed = proving.then(close, close);
+    if (spooled && hasCode(error, 'STORE_CORRUPT')) await closed.then(() => rooms.spool.drop(digest));
     return unusable(rooms, digest, error);
   }
 }

@@ -7,6 +7,8 @@ import type { World } from '../world.ts';
 
 /** How long a peer is asked last after it lied or stalled. */
 export const SHUN_MS = 60_000;
+/** Peers that are put in order, of however many; a look-up among a thousand holders must stay far below a millisecond. */
+export const RANKED = 32;
 /** How long a failure counts. */
 const FAILURE_MS = 600_000;
 
@@ -39,7 +41,7 @@ export class Standing {
     return until !== undefined && until > this.#world.now() ? until : undefined;
   }
 
-  /** Sorts, the best to ask first. */
+  /** All of them, the best RANKED to ask first and in order; whoever asks more has bad luck enough. */
   rank<T extends { readonly node: Node }>(
     all: readonly T[],
     zone: string | undefined,
@@ -47,26 +49,37 @@ export class Standing {
   ): T[] {
     const chance = this.#world.random(4 * all.length);
     const view = new DataView(chance.buffer, chance.byteOffset, chance.byteLength);
-    return all
-      .map((item, i) => {
-        const { peer } = item.node;
-        const shunned = this.shunnedUntil(peer) === undefined ? 0 : 1;
-        const far = zone !== undefined && item.node.zone === zone ? 0 : 1;
-        const keys = [
-          shunned,
-          far,
-          this.#failed.get(peer) ?? 0,
-          linked.has(peer) ? 0 : 1,
-          view.getUint32(4 * i),
-        ] as const;
-        return { item, keys };
-      })
-      .sort((a, b) => compare(a.keys, b.keys))
-      .map(({ item }) => item);
+    const best: Place[] = [];
+    const rest: T[] = [];
+    all.forEach((item, at) => {
+      const { peer, zone: where } = item.node;
+      const group = (this.shunnedUntil(peer) === undefined ? 0 : 2) + (zone !== undefined && where === zone ? 0 : 1);
+      const luck = (linked.has(peer) ? 0 : 1) + view.getUint32(4 * at) / 2 ** 32;
+      const place = { at, group, failedAt: this.#failed.get(peer) ?? 0, luck };
+      const last = best.at(-1);
+      if (best.length === RANKED && last && order(place, last) > 0) {
+        rest.push(item);
+        return;
+      }
+      insert(best, place);
+      if (best.length > RANKED) rest.push(all[best.pop()!.at]!);
+    });
+    return [...best.map(({ at }) => all[at]!), ...rest];
   }
 }
 
-function compare(a: readonly number[], b: readonly number[]): number {
-  const i = a.findIndex((key, at) => key !== b[at]);
-  return i < 0 ? 0 : a[i]! - b[i]!;
+/** Where an item stands: the lower, the earlier it is asked. */
+interface Place {
+  readonly at: number;
+  readonly group: number;
+  readonly failedAt: number;
+  readonly luck: number;
+}
+
+const order = (a: Place, b: Place): number => a.group - b.group || a.failedAt - b.failedAt || a.luck - b.luck;
+
+function insert(sorted: Place[], place: Place): void {
+  let at = sorted.length;
+  while (at > 0 && order(place, sorted[at - 1]!) < 0) at -= 1;
+  sorted.splice(at, 0, place);
 }
