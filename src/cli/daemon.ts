@@ -37,7 +37,11 @@ export async function startNode(ground: Ground): Promise<RunningNode> {
   let reason: string | undefined = 'the store was not reached yet';
   const { rooms, peers, sharing } = await joinRooms(ground);
   const facts: Facts = {
-    ...{ rooms, config, node: self.name, peer: self.peer, cluster: self.cluster.id },
+    rooms,
+    config,
+    node: self.name,
+    peer: self.peer,
+    cluster: self.cluster.id,
     roster: () => ground.members.roster,
     credentialExpiresAt: () => self.node().expiresAt,
     holdings: () => sharing.told(),
@@ -68,7 +72,17 @@ async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPee
   const catalogue = new Catalogue();
   const fetches = new Fetches();
   const stories = {
-    ...{ world, store, spool, hashes, evidence, origins, audit, catalogue, fetches, log, life },
+    world,
+    store,
+    spool,
+    hashes,
+    evidence,
+    origins,
+    audit,
+    catalogue,
+    fetches,
+    log,
+    life,
     policy: () => policy.now(),
     pulls: new Pulls(),
     stated: await StatedTags.open(ground.keep('stated-tags.json'), self.peer),
@@ -77,7 +91,11 @@ async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPee
   const giver = counted(serving(stories, digest => withdraw(digest)));
   ground.traffic.busy = () => fetches.list().length > 0 || giver.underWay() > 0;
   const peers = await createPeers({
-    ...{ world, self, members, giver, signal: life },
+    world,
+    self,
+    members,
+    giver,
+    signal: life,
     verify: verifyPeer,
     record: event => audit.record(event),
     log: (level, message, fields) => log[level](fields ?? {}, message),

@@ -80,7 +80,17 @@ export async function layGround(config: Config, world: World, log: Logger, life:
   });
   const traffic = { busy: () => false };
   return {
-    ...{ config, world, log, life, disk, self, members, audit, policy, traffic, keep },
+    config,
+    world,
+    log,
+    life,
+    disk,
+    self,
+    members,
+    audit,
+    policy,
+    traffic,
+    keep,
     store: await openStore(config, disk, world, log),
     spool: await openSpool(disk, at('spool'), config.spool.maxBytes, world),
     hashes: await openHashes(disk, at('proofs'), world, { busy: () => traffic.busy() }),

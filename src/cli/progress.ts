@@ -17,7 +17,7 @@ export function progress(
   world: World,
   terminal: boolean,
   write: (text: string) => void,
-): { step(at: Step): void; end(): void } {
+): { readonly step: (at: Step) => void; readonly end: () => void } {
   if (!terminal) return { step: () => undefined, end: () => undefined };
   let drawnAt = -DRAW_MS;
   const begun = new Map<string, number>();

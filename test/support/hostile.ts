@@ -67,7 +67,10 @@ function bound<T extends object>(room: T): T {
 function twist(honest: Content, lie: Lie): Twisted {
   const { digest, size, stamp } = honest;
   return {
-    ...{ honest, digest, size, stamp },
+    honest,
+    digest,
+    size,
+    stamp,
     async read(into, position) {
       if (lie === 'slow') await delay(SLOW_MS);
       if (lie === 'stall' && position >= CHUNK_BYTES) await new Promise(() => undefined);

@@ -146,7 +146,10 @@ export class ProcessCluster {
     await writeFile(
       config,
       JSON.stringify({
-        ...{ node: name, stateDir, tokenFile: token, policyFile },
+        node: name,
+        stateDir,
+        tokenFile: token,
+        policyFile,
         mirror: { listen: `127.0.0.1:${mirror}` },
         peers: { listen: `127.0.0.1:${peers}`, lanes, bootstrap: bootstrap ?? [first] },
       }),

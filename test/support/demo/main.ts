@@ -24,8 +24,8 @@ async function story(): Promise<boolean> {
   const lies = [await chunkLie(cluster, screen), await proofLie(cluster, screen)];
   const seconds = Math.round((performance.now() - began) / 100) / 10;
   const { nodes, image, digest, bytes, source, byTag, byDigest } = job;
-  const told = lies.map(({ detail: _, ...lie }) => lie);
-  const result = { nodes, image, digest, bytes, seconds, source, byTag, byDigest, lies: told };
+  const said = lies.map(({ kind, told, delivered, named, completed }) => ({ kind, told, delivered, named, completed }));
+  const result = { nodes, image, digest, bytes, seconds, source, byTag, byDigest, lies: said };
   screen.table(job, lies, seconds);
   if (values.json) console.log(JSON.stringify(result));
   const [first, second] = lies;

@@ -119,12 +119,19 @@ export async function mainJob(cluster: ProcessCluster, screen: Screen): Promise<
     ({ from }) => from !== '' && from.split(', ').every(name => peerNames.has(name)),
   );
   const line = (by: 'tag' | 'digest', node: ProcessNode, pull: Watched, how: string): DemoPull => ({
-    ...{ by, how },
-    ...{ node: node.name, from: pull.from, seconds: pull.seconds, firstByteMs: pull.firstByteMs },
+    by,
+    how,
+    node: node.name,
+    from: pull.from,
+    seconds: pull.seconds,
+    firstByteMs: pull.firstByteMs,
   });
   const pids = new Set(nodes.map(({ pid }) => pid));
   return {
-    ...{ nodes: pids.size, image: reference, digest: byTag.digest, bytes: image.bytes },
+    nodes: pids.size,
+    image: reference,
+    digest: byTag.digest,
+    bytes: image.bytes,
     source: fromPeers ? 'peer' : `${byTag.from}; ${byDigest.from}`,
     byTag: byTag.digest === image.digest,
     byDigest: byDigest.digest === image.digest,
@@ -163,7 +170,9 @@ export async function chunkLie(cluster: ProcessCluster, screen: Screen): Promise
   const pulled = await pullImage(victim.mirror, image.reference).catch((error: unknown) => error as Error);
   const told = await named(victim, 'liar-chunk', 'chunk');
   const completed = !(pulled instanceof Error) && pulled.digest === image.digest;
-  screen.say(`A byte was flipped under an honest proof: ${completed ? 'the pull completed' : String(pulled)}`);
+  screen.say(
+    `A byte was flipped under an honest proof: ${completed ? 'the pull completed' : pulled instanceof Error ? pulled.message : 'it completed'}`,
+  );
   const detail = `n4 left liar-chunk at the last proved MiB of ${shortDigest(layer)} and went on with the slower, honest holder`;
   // The client hashed what it got: a false byte would have failed it.
   return { kind: 'chunk', told, delivered: !completed, named: told, completed, detail };
@@ -191,10 +200,12 @@ export async function proofLie(cluster: ProcessCluster, screen: Screen): Promise
   };
   const clean = pulled instanceof PullFailed && pulled.status === 404;
   screen.say(
-    `A false proof was signed by the only holder: ${clean ? 'a clean "not here" (404)' : String(pulled)}, ${largeBytes} bytes of the layer went out`,
+    `A false proof was signed by the only holder: ${clean ? 'a clean "not here" (404)' : pulled instanceof Error ? pulled.message : 'it completed'}, ${largeBytes} bytes of the layer went out`,
   );
   return {
-    ...{ kind: 'proof', told, delivered: largeBytes > 0 },
+    kind: 'proof',
+    told,
+    delivered: largeBytes > 0,
     named: told && evidence.evidence.some(({ node }) => node === 'liar-proof'),
     completed: !(pulled instanceof Error),
     detail: `${largeBytes} bytes went out; evidence is kept against liar-proof`,
