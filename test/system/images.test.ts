@@ -26,7 +26,8 @@ async function trio(lab: Lab): Promise<readonly [Machine, Machine, Machine]> {
 async function give(lab: Lab, [a, ...others]: readonly [Machine, ...Machine[]], spec: ImageSpec): Promise<BuiltImage> {
   const image = await lab.image(spec);
   const before = (await a.node.status()).holdings.contents;
-  await a.containerd.load(await lab.archive(image), 'own');
+  // The archive has the own platform alone: what else it had, containerd would hold until its next garbage collection.
+  await a.containerd.load(await lab.archive({ ...image, contents: ownContents(image) }), 'own');
   const contents = before + ownContents(image).length;
   await a.node.holds(contents);
   for (const { node } of others) {

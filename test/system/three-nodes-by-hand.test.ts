@@ -52,16 +52,16 @@ const freshEnvironment = (first: string): NodeJS.ProcessEnv => {
 };
 
 /** Ends everything that the shell left in its own process group, and waits until it is gone. */
-async function endGroup({ pid, stop }: Started): Promise<void> {
+async function endGroup(shell: Started): Promise<void> {
   const signal = (name: NodeJS.Signals | 0): boolean => {
     try {
-      return process.kill(-pid, name);
+      return process.kill(-shell.pid, name);
     } catch {
       return false;
     }
   };
   signal('SIGTERM');
-  await stop();
+  await shell.stop();
   await until('the nodes ended', GONE_MS, async () => !signal(0)).finally(() => signal('SIGKILL'));
 }
 

@@ -47,7 +47,12 @@ export async function startWiretap(
   const argv = [process.execPath, fileURLToPath(import.meta.url), '--listen', endpoint, '--to', to];
   const started = await start(argv, { netns: host.netns });
   atEnd(() => started.stop());
-  await until('the wiretap listens', LISTENS_MS, async () => started.log().includes('listening'), started.log);
+  await until(
+    'the wiretap listens',
+    LISTENS_MS,
+    async () => started.log().includes('listening'),
+    () => started.log(),
+  );
   return {
     endpoint,
     exchanges: () =>
