@@ -2,7 +2,7 @@
  * The daemon: joins the rooms and opens the doors. What one room needs of another is joined here as a function, and
  * nowhere else. Promises: ready only when it can answer; everything ends with the life that it was given.
  */
-import { asMirrorError, MirrorError } from '../errors.ts';
+import { MirrorError } from '../errors.ts';
 import { registryServer, type Server } from '../http/registry.ts';
 import { verifyPeer } from '../identity/key.ts';
 import { Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags } from '../mirror/mirror.ts';
@@ -47,8 +47,10 @@ export async function startNode(ground: Ground): Promise<RunningNode> {
     holdings: () => sharing.told(),
     notReady: () => reason,
   };
-  const control = await openControls(ground, rooms, facts, () => sharing.changed());
-  const mirror = await openMirror(ground, rooms, () => reason);
+  const doors = await openDoors(ground, rooms, facts, sharing).catch(async (error: unknown) => {
+    await peers.close();
+    throw error;
+  });
   void ground.policy.watch(ground, () => sharing.changed());
   void watchIncoming(ground).catch((error: unknown) => log.warn({ code: 'FILE_UNREADABLE' }, String(error)));
   const shared = sharing.run(() => {
@@ -60,15 +62,27 @@ export async function startNode(ground: Ground): Promise<RunningNode> {
       life.aborted ? resolve() : life.addEventListener('abort', () => resolve(), { once: true }),
     );
     log.info('stopping');
-    await Promise.all([mirror.close(), control.close(), shared]);
+    await Promise.all([...doors.map(door => door.close()), shared]);
     await peers.close();
     await audit.record({ event: 'node.stopped', reason: String(life.reason) });
   })();
   return { rooms, stopped };
 }
 
+/** All doors, or none. @throws PORT_TAKEN */
+async function openDoors(ground: Ground, rooms: Rooms, facts: Facts, sharing: Sharing): Promise<readonly Server[]> {
+  const mirror = await openMirror(ground, rooms, facts.notReady);
+  try {
+    return [mirror, await openControls(ground, rooms, facts, () => sharing.changed())];
+  } catch (error) {
+    await mirror.close();
+    throw error;
+  }
+}
+
 async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPeers; sharing: Sharing }> {
-  const { config, world, self, members, audit, store, spool, hashes, evidence, origins, policy, log, life } = ground;
+  const { config, world, self, members, audit, store, spool, hashes, evidence, origins, policy, log, life, state } =
+    ground;
   const catalogue = new Catalogue();
   const fetches = new Fetches();
   const stories = {
@@ -85,7 +99,7 @@ async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPee
     life,
     policy: () => policy.now(),
     pulls: new Pulls(),
-    stated: await StatedTags.open(ground.keep('stated-tags.json'), self.peer),
+    stated: await state.opening(() => StatedTags.open(state.keep('stated-tags.json'), self.peer)),
   };
   let withdraw: Parameters<typeof serving>[1] = () => undefined;
   const giver = counted(serving(stories, digest => withdraw(digest)));
@@ -99,8 +113,10 @@ async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPee
     verify: verifyPeer,
     record: event => audit.record(event),
     log: (level, message, fields) => log[level](fields ?? {}, message),
-    keeps: { nodes: ground.keep('nodes.json'), tags: ground.keep('tags.json') },
+    keeps: { nodes: state.keep('nodes.json'), tags: state.keep('tags.json') },
     config: config.peers,
+  }).catch((error: unknown) => {
+    throw portTaken(error, `other nodes cannot be listened for on ${config.peers.listen}`);
   });
   const rooms: Rooms = { ...stories, peers };
   const sharing = new Sharing(rooms);
@@ -136,10 +152,16 @@ async function openMirror({ config }: Ground, rooms: Rooms, notReady: () => stri
   try {
     await server.listen({ host, port });
   } catch (error) {
-    const { message } = asMirrorError(error, 'PORT_TAKEN', config.mirror.listen);
-    throw new MirrorError('PORT_TAKEN', `the mirror cannot listen on ${config.mirror.listen}: ${message}`, {
-      cause: error,
-    });
+    throw portTaken(error, `the mirror cannot listen on ${config.mirror.listen}`);
   }
   return server;
+}
+
+/** What a library says when it cannot listen has many lines; one word of it counts. */
+function portTaken(error: unknown, what: string): MirrorError {
+  if (error instanceof MirrorError) return error;
+  const [reason = 'unknown reason'] = /\bE[A-Z]{3,}\b/.exec(String(error)) ?? [];
+  return new MirrorError('PORT_TAKEN', `${what}: ${reason}; end what listens there, or choose another port`, {
+    cause: error,
+  });
 }

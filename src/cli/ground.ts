@@ -6,13 +6,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Audit } from '../audit/audit.ts';
-import { openAudit } from '../audit/journal.ts';
-import { asMirrorError, MirrorError } from '../errors.ts';
+import { type AuditOptions, openAudit } from '../audit/journal.ts';
+import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
 import { openMembers, type OpenMembers } from '../identity/members.ts';
 import { type OpenSelf, openSelf } from '../identity/self.ts';
 import { loadPolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
-import { type Disk, journalAt, keepAt, readSecret, realDisk } from '../store/disk.ts';
+import { type Disk, journalAt, readSecret, realDisk } from '../store/disk.ts';
 import { openHashes } from '../store/hashes.ts';
 import { openLayout } from '../store/layout.ts';
 import { openSpool } from '../store/spool.ts';
@@ -20,8 +20,9 @@ import type { Hashes, Spool, Store } from '../store/store.ts';
 import { openEvidence } from '../trust/evidence.ts';
 import { openOrigins } from '../trust/origin.ts';
 import type { EvidenceBook, OriginBook } from '../trust/trust.ts';
-import type { Keep, World } from '../world.ts';
+import type { World } from '../world.ts';
 import { type Config, LAYOUT_DIR } from './config.ts';
+import { type StateFolder, stateFolder } from './state-folder.ts';
 
 /** How often the policy file is looked at. */
 const POLICY_POLL_MS = 2_000;
@@ -43,41 +44,30 @@ export interface Ground {
   readonly policy: PolicyFile;
   /** Set while bytes move for others, so that hashing makes way. */
   readonly traffic: { busy: () => boolean };
-  /** A state file of this node. */
-  keep(name: string): Keep;
+  readonly state: StateFolder;
 }
 
 /** Opens everything that a node keeps. @throws TOKEN_INVALID, POLICY_INVALID, STATE_*, FILE_UNREADABLE, SECRET_EXPOSED */
 export async function layGround(config: Config, world: World, log: Logger, life: AbortSignal): Promise<Ground> {
   const disk = realDisk;
-  const at = (name: string): string => join(config.stateDir, name);
   await disk.mkdir(config.stateDir);
-  const keep = (name: string): Keep => keepAt(disk, at(name));
-  const token = Buffer.from(await readSecret(disk, config.tokenFile))
-    .toString()
-    .trim();
-  const self = await openSelf({ token, start: keep('start.json'), world });
+  const state = stateFolder(disk, config.stateDir);
+  const { at, keep, opening } = state;
+  const self = await opening(() => openSelfOf(config, disk, state, world));
   if (self.name !== config.node)
     throw new MirrorError(
       'CONFIG_INVALID',
       `${config.tokenFile} is the token of ${self.name}, but this node is ${config.node}`,
     );
   const policy = await PolicyFile.open(config.policyFile);
-  const audit = await openAudit({
-    journal: journalAt(disk, at('audit.jsonl')),
-    tail: maxBytes => endOfFile(disk, at('audit.jsonl'), maxBytes),
+  const audit = await openLog(disk, at('audit.jsonl'), {
     world,
     policyHash: () => policy.now().hash,
     node: self.name,
     signal: life,
   });
-  const members = await openMembers({
-    self,
-    rosterKeep: keep('roster.jwt'),
-    credentialsKeep: keep('credentials.json'),
-    world,
-    signal: life,
-  });
+  const keeps = { rosterKeep: keep('roster.jwt'), credentialsKeep: keep('credentials.json') };
+  const members = await opening(() => openMembers({ self, ...keeps, world, signal: life }));
   const traffic = { busy: () => false };
   return {
     config,
@@ -90,13 +80,37 @@ export async function layGround(config: Config, world: World, log: Logger, life:
     audit,
     policy,
     traffic,
-    keep,
+    state,
     store: await openStore(config, disk, world, log),
     spool: await openSpool(disk, at('spool'), config.spool.maxBytes, world),
     hashes: await openHashes(disk, at('proofs'), world, { busy: () => traffic.busy() }),
-    evidence: await openEvidence({ keep: keep('evidence.json') }),
-    origins: await openOrigins({ keep: keep('origins.json'), world }),
+    evidence: await opening(() => openEvidence({ keep: keep('evidence.json') })),
+    origins: await opening(() => openOrigins({ keep: keep('origins.json'), world })),
   };
+}
+
+/** Who this node is, by its token. @throws with the token's path what is wrong with it */
+async function openSelfOf({ tokenFile }: Config, disk: Disk, { keep }: StateFolder, world: World): Promise<OpenSelf> {
+  const token = Buffer.from(await readSecret(disk, tokenFile))
+    .toString()
+    .trim();
+  try {
+    return await openSelf({ token, start: keep('start.json'), world });
+  } catch (error) {
+    const { code, message } = asMirrorError(error, 'TOKEN_INVALID', 'not read');
+    if (hasCode(error, 'STATE_INVALID', 'STATE_NEWER', 'FILE_UNREADABLE')) throw error;
+    throw new MirrorError(code, `${tokenFile}: ${message}`, { cause: error });
+  }
+}
+
+async function openLog(disk: Disk, path: string, settings: Omit<AuditOptions, 'journal' | 'tail'>): Promise<Audit> {
+  try {
+    const tail = (maxBytes: number): Promise<Uint8Array> => endOfFile(disk, path, maxBytes);
+    return await openAudit({ ...settings, journal: journalAt(disk, path), tail });
+  } catch (error) {
+    if (!hasCode(error, 'STATE_INVALID', 'STATE_NEWER')) throw error;
+    throw new MirrorError(error.code, `${path}: ${error.message}`, { cause: error });
+  }
 }
 
 async function openStore({ store, stateDir }: Config, disk: Disk, world: World, log: Logger): Promise<Store> {
@@ -145,23 +159,31 @@ export class PolicyFile {
     { audit, log, world, life }: Pick<Ground, 'audit' | 'log' | 'world' | 'life'>,
     changed: () => void,
   ): Promise<void> {
+    let refused = '';
     for (;;) {
       await world.sleep(POLICY_POLL_MS, life);
       if (life.aborted) return;
       try {
         const text = await read(this.#file);
         if (text === this.#text) continue;
-        this.#text = text;
         const policy = loadPolicy(text, this.#file);
         await audit.record({ event: 'policy.loaded', file: this.#file });
+        this.#text = text;
+        refused = '';
         this.#policy = policy;
         log.info({ file: this.#file }, 'a new policy is in force');
         changed();
       } catch (error) {
         const { code, message } = asMirrorError(error, 'POLICY_INVALID', this.#file);
+        // The same trouble is told once, however often it is looked at.
+        if (message === refused) continue;
         log.warn({ file: this.#file, code }, `${message}; the last good policy stays in force`);
-        if (code !== 'AUDIT_UNAVAILABLE')
-          await audit.record({ event: 'policy.refused', file: this.#file, code }).catch(() => undefined);
+        if (code === 'AUDIT_UNAVAILABLE') continue;
+        const recorded = audit.record({ event: 'policy.refused', file: this.#file, code });
+        refused = await recorded.then(
+          () => message,
+          () => refused,
+        );
       }
     }
   }

@@ -34,8 +34,12 @@ async function take({ members, audit, log }: Ground, file: string): Promise<void
   } catch (error) {
     const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', file);
     log.warn({ file, code }, `${message}; renamed to ${file}.refused`);
-    await audit.record({ event: 'roster.refused', source: file, code });
-    await rename(file, `${file}.refused`);
+    // Where it cannot be recorded, it is looked at again.
+    const recorded = audit.record({ event: 'roster.refused', source: file, code });
+    await recorded.then(
+      () => rename(file, `${file}.refused`),
+      () => undefined,
+    );
   }
 }
 

@@ -16,7 +16,15 @@ export const run: Command = {
     const file = typeof values.config === 'string' ? values.config : CONFIG_DEFAULT;
     const config = await loadConfig(file, path => readFile(path, 'utf8'));
     const log = pino({ level: config.log.level, base: { node: config.node } }, pino.destination({ fd: 2, sync: true }));
-    const ground = await layGround(config, io.world, log, io.signal);
-    await (await startNode(ground)).stopped;
+    const failed = new AbortController();
+    const life = AbortSignal.any([io.signal, failed.signal]);
+    try {
+      const ground = await layGround(config, io.world, log, life);
+      await (await startNode(ground)).stopped;
+    } catch (error) {
+      // What was begun ends, so that the process can.
+      failed.abort('the start failed');
+      throw error;
+    }
   },
 };

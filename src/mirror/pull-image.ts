@@ -8,6 +8,7 @@ import {
   type Descriptor,
   type Digest,
   formatReference,
+  INDEX_MAX_DEPTH,
   isManifestType,
   type Reference,
   type TagReference,
@@ -62,17 +63,26 @@ export async function pullImage(
     : await resolve(rooms, reference as TagReference);
   rooms.pulls.began(formatReference(reference), { reference, target: root.descriptor });
   const total = { bytes: root.bytes.length, contents: 1 };
-  const take = async (descriptor: Descriptor): Promise<void> => {
+  const taken = new Set([root.descriptor.digest]);
+  const take = async (descriptor: Descriptor, depth: number): Promise<void> => {
+    // Each content once, however often manifests name it.
+    if (taken.has(descriptor.digest)) return;
+    taken.add(descriptor.digest);
     total.bytes += descriptor.size;
     total.contents += 1;
     if (isManifestType(descriptor.mediaType)) {
       const { manifest } = await manifestOf(rooms, owner, descriptor.digest);
-      for (const child of childrenOf(manifest)) await take(child);
+      if (manifest.kind === 'index' && depth >= INDEX_MAX_DEPTH)
+        throw new MirrorError(
+          'MANIFEST_INVALID',
+          `${formatReference(reference)} nests indexes deeper than ${INDEX_MAX_DEPTH}`,
+        );
+      for (const child of childrenOf(manifest)) await take(child, depth + 1);
     } else if (!(await isHere(rooms, descriptor.digest))) await takeBlob(rooms, descriptor, progress);
   };
   const { manifest } = root;
   const children = manifest.kind === 'index' ? choose(manifest.manifests, platform, reference) : childrenOf(manifest);
-  for (const child of children) await take(child);
+  for (const child of children) await take(child, 1);
   settle(rooms);
   return { digest: root.descriptor.digest, ...total };
 }

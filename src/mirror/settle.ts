@@ -3,7 +3,15 @@
  * into the layout, by rename, and gets its name there; with containerd, a spool copy goes once containerd holds it.
  */
 import { asMirrorError } from '../errors.ts';
-import { childrenOf, type Descriptor, type Digest, isManifestType, parseManifest } from '../oci/oci.ts';
+import {
+  childrenOf,
+  type Descriptor,
+  type Digest,
+  INDEX_MAX_DEPTH,
+  isManifestType,
+  MANIFEST_MAX_BYTES,
+  parseManifest,
+} from '../oci/oci.ts';
 import type { Content, Keeping } from '../store/store.ts';
 import type { Root } from './pulls.ts';
 import type { Rooms } from './rooms.ts';
@@ -33,8 +41,8 @@ export function settle(rooms: SettleRooms): void {
 
 async function settleOne(rooms: SettleRooms, keeping: Keeping, key: string, root: Root): Promise<void> {
   try {
-    const found = { contents: new Set<Digest>(), lacks: false };
-    if (!(await isComplete(rooms, root.target, found))) return;
+    const found = await wholeOf(rooms, root.target, new Map());
+    if (!found) return;
     let moved = false;
     for (const digest of found.contents) {
       const path = await rooms.spool.take(digest);
@@ -57,37 +65,64 @@ async function settleOne(rooms: SettleRooms, keeping: Keeping, key: string, root
 const openHere = async (rooms: SettleRooms, digest: Digest): Promise<Content | undefined> =>
   (await rooms.spool.open(digest)) ?? (await rooms.store.open(digest));
 
-/** What was found of an image: its whole contents, and whether a platform of an index is not here. */
+/** What is here of an image: its whole contents, and whether a platform of an index is not here. */
 interface Found {
-  readonly contents: Set<Digest>;
-  lacks: boolean;
+  readonly contents: ReadonlySet<Digest>;
+  readonly lacks: boolean;
 }
 
-/** True where `target` is here with all that it needs, of an index one platform; what it needs is added to `found`. */
-async function isComplete(rooms: SettleRooms, target: Descriptor, found: Found): Promise<boolean> {
-  const content = await openHere(rooms, target.digest);
-  if (!content) return false;
-  const bytes = new Uint8Array(isManifestType(target.mediaType) ? content.size : 0);
+/**
+ * `target` with all that it needs, of an index one platform; undefined where that is not here. Each content is looked at
+ * once, however often manifests name it: `walked` has what was found before.
+ */
+async function wholeOf(
+  rooms: SettleRooms,
+  target: Descriptor,
+  walked: Map<Digest, Found | undefined>,
+  depth = 0,
+): Promise<Found | undefined> {
+  if (walked.has(target.digest)) return walked.get(target.digest);
+  walked.set(target.digest, undefined);
+  const bytes = await bytesHere(rooms, target);
+  const found = bytes && (await withChildren(rooms, target.digest, bytes, walked, depth));
+  walked.set(target.digest, found);
+  return found;
+}
+
+/** The bytes of a manifest, none of anything else; undefined where it is not here, or too large for a manifest. */
+async function bytesHere(rooms: SettleRooms, { digest, mediaType }: Descriptor): Promise<Uint8Array | undefined> {
+  const content = await openHere(rooms, digest);
+  if (!content) return undefined;
   try {
+    if (!isManifestType(mediaType)) return new Uint8Array(0);
+    if (content.size > MANIFEST_MAX_BYTES) return undefined;
+    const bytes = new Uint8Array(content.size);
     await content.read(bytes, 0);
+    return bytes;
   } finally {
     await content.close();
   }
-  const contents = new Set([target.digest]);
-  if (bytes.length > 0) {
-    const manifest = parseManifest(bytes);
-    let complete = 0;
-    for (const child of childrenOf(manifest)) {
-      const below = { contents, lacks: false };
-      if (await isComplete(rooms, child, below)) complete += 1;
-      else if (manifest.kind === 'image') return false;
-      else below.lacks = true;
-      found.lacks ||= below.lacks;
-    }
-    if (manifest.kind === 'index' && complete === 0) return false;
+}
+
+async function withChildren(
+  rooms: SettleRooms,
+  digest: Digest,
+  bytes: Uint8Array,
+  walked: Map<Digest, Found | undefined>,
+  depth: number,
+): Promise<Found | undefined> {
+  const contents = new Set([digest]);
+  if (bytes.length === 0) return { contents, lacks: false };
+  const manifest = parseManifest(bytes);
+  if (manifest.kind === 'index' && depth >= INDEX_MAX_DEPTH) return undefined;
+  let lacks = false;
+  for (const child of childrenOf(manifest)) {
+    const below = await wholeOf(rooms, child, walked, depth + 1);
+    if (!below && manifest.kind === 'image') return undefined;
+    lacks ||= !below || below.lacks;
+    for (const one of below?.contents ?? []) contents.add(one);
   }
-  for (const digest of contents) found.contents.add(digest);
-  return true;
+  return manifest.kind === 'index' && contents.size === 1 ? undefined : { contents, lacks };
 }
 
 /** Drops what containerd holds by now from the spool. */

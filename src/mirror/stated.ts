@@ -97,7 +97,7 @@ function parse(bytes: Uint8Array): Map<string, TagStatement> {
     if (error instanceof MirrorError && error.code === 'STATE_NEWER') throw error;
     throw new MirrorError(
       'STATE_INVALID',
-      `the file of stated tags: ${asMirrorError(error, 'STATE_INVALID', 'unreadable').message}`,
+      `the file of stated tags is damaged: remove it (${asMirrorError(error, 'STATE_INVALID', 'not read').message})`,
     );
   }
 }
