@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { type Code, hasCode } from '../../src/errors.ts';
 import { pullImage } from '../../src/mirror/mirror.ts';
-import { type Digest, digestOf, parseReference } from '../../src/oci/oci.ts';
+import { type Digest, digestOf, OCI_INDEX, OCI_MANIFEST, parseReference } from '../../src/oci/oci.ts';
 import { MIB, OPEN_POLICY, Story, type StoryImage, type StoryNode, storyImage } from './story-node.ts';
 
 const NAME = 'r.test/team/app:1';
@@ -161,6 +161,59 @@ void test('pinnace pull takes one platform, or all, into the layout', async () =
   await story.share();
   assert.equal(contents, image.contents.size);
   assert.deepEqual([...all.told.holdings].sort(), [...image.contents.keys()].sort());
+});
+
+void test('pinnace pull is recorded, and stands among the last pulls', async () => {
+  const image = storyImage(NAME, { layers: [2 * MIB] });
+  await holders(image);
+  const node = await story.node('client');
+  const { bytes } = await story.until(pullImage(node.rooms, image.reference, undefined, () => undefined));
+  const [started] = node.audit.of('pull.started');
+  const [ended] = node.audit.of('pull.ended');
+  assert.deepEqual([started?.reference, started?.digest], [NAME, image.target.digest]);
+  assert.deepEqual([ended?.id, ended?.outcome, ended?.bytes], [started?.id, 'whole', bytes]);
+  const [entry] = node.rooms.pulls.recent();
+  assert.equal(entry?.outcome, 'whole');
+  assert.ok(entry?.from === 'a' || entry?.from === 'b');
+  await assert.rejects(pullImage(node.rooms, parseReference('r.test/team/app:2'), undefined, () => undefined));
+  assert.deepEqual(
+    node.audit.of('pull.refused').map(({ code }) => code),
+    ['TAG_UNDECIDED'],
+  );
+});
+
+void test('an image that names the same contents over and over is walked once', async () => {
+  const image = storyImage(NAME, { layers: [5] });
+  const contents = new Map(image.contents);
+  const put = (mediaType: string, value: object) => {
+    const bytes = new Uint8Array(Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...value })));
+    contents.set(digestOf(bytes), bytes);
+    return { mediaType, digest: digestOf(bytes), size: bytes.length };
+  };
+  const often = <T>(item: T): T[] => Array.from({ length: 30 }, () => item);
+  const manifest = put(OCI_MANIFEST, { config: image.config, layers: often(image.layers[0]) });
+  const inner = put(OCI_INDEX, { manifests: often(manifest) });
+  const target = put(OCI_INDEX, { manifests: often(inner) });
+  const hostile = {
+    ...image,
+    target,
+    contents,
+    images: [manifest, inner].map(one => ({ ...image.images[0]!, manifest: one })),
+  };
+  await holders(hostile);
+  const node = await story.node('client');
+  const { spool } = node.rooms;
+  const open = spool.open.bind(spool);
+  let opened = 0;
+  spool.open = digest => {
+    opened += 1;
+    return open(digest);
+  };
+  const pulled = await story.until(pullImage(node.rooms, image.reference, undefined, () => undefined));
+  await story.share();
+  assert.equal(pulled.contents, 5);
+  assert.deepEqual(await names(node), [`team/app:1 ${target.digest}`]);
+  assert.ok(opened < 100, `${opened} looks into the spool`);
 });
 
 void test('pinnace pull obeys policy, and refuses a platform that is not there and a store that is not its own', async () => {
