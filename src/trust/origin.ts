@@ -1,7 +1,8 @@
 /**
  * How a name came to be on this node, which decides whether the node may state it. Promises: what the mirror answered is
  * on disk before it is answered, so it never comes back as this node's own observation; an image is judged once; where the
- * file is lost, what is there then counts as unknown. Refuses to know stores and statements.
+ * file is lost, or a part of it had to be forgotten, what is there then counts as unknown. Refuses to know stores and
+ * statements.
  */
 import { asMirrorError, MirrorError } from '../errors.ts';
 import { type Digest, formatReference, parseReference, type TagReference } from '../oci/oci.ts';
@@ -9,7 +10,7 @@ import type { Keep, World } from '../world.ts';
 import { readState, StateFile } from './state-file.ts';
 import type { Origin, OriginBook } from './trust.ts';
 
-/** Answers of the mirror that are remembered, and decisions likewise; the oldest go. */
+/** Answers of the mirror that are remembered, and decisions likewise; the longest unused go. */
 export const ORIGINS_MAX = 8192;
 const WHAT = 'the file of origins';
 const ORIGINS: readonly Origin[] = ['local', 'observed', 'adopted', 'mirrored', 'unknown'];
@@ -23,7 +24,7 @@ export interface OriginOptions {
 export async function openOrigins({ keep, world }: OriginOptions): Promise<OriginBook> {
   const fields = await readState(keep, WHAT);
   if (!fields) {
-    const book = new Book(keep, world.now(), [], []);
+    const book = new Book(keep, world, world.now(), [], []);
     await book.save();
     return book;
   }
@@ -34,7 +35,7 @@ export async function openOrigins({ keep, world }: OriginOptions): Promise<Origi
     return [checkKey(key), origin as Origin];
   });
   fields.end();
-  return new Book(keep, born, answered, decided);
+  return new Book(keep, world, born, answered, decided);
 }
 
 function checkKey(key: string): string {
@@ -50,45 +51,69 @@ function checkKey(key: string): string {
 const keyOf = (reference: TagReference, digest: Digest): string => formatReference({ ...reference, digest });
 
 class Book implements OriginBook {
-  readonly born: number;
   readonly #answered: Set<string>;
   readonly #decided: Map<string, Origin>;
   readonly #file: StateFile;
+  readonly #world: OriginOptions['world'];
+  /** Answers that are being written. */
+  readonly #writing = new Map<string, Promise<void>>();
+  #born: number;
 
-  constructor(keep: Keep, born: number, answered: readonly string[], decided: readonly [string, Origin][]) {
-    this.born = born;
+  constructor(
+    keep: Keep,
+    world: OriginOptions['world'],
+    born: number,
+    answered: readonly string[],
+    decided: readonly [string, Origin][],
+  ) {
+    this.#world = world;
+    this.#born = born;
     this.#answered = new Set(answered);
     this.#decided = new Map(decided);
     this.#file = new StateFile(keep, () => ({
-      born,
+      born: this.#born,
       answered: [...this.#answered],
       decided: Object.fromEntries(this.#decided),
     }));
+  }
+
+  get born(): number {
+    return this.#born;
   }
 
   save(): Promise<void> {
     return this.#file.save();
   }
 
-  async mirrored(reference: TagReference, digest: Digest): Promise<void> {
+  mirrored(reference: TagReference, digest: Digest): Promise<void> {
     const key = keyOf(reference, digest);
-    if (this.#answered.has(key)) return;
+    // Who asks while it is written is not answered before it is.
+    const writing = this.#writing.get(key) ?? this.#remember(key).finally(() => this.#writing.delete(key));
+    this.#writing.set(key, writing);
+    return writing;
+  }
+
+  async #remember(key: string): Promise<void> {
+    const known = this.#answered.delete(key);
     this.#answered.add(key);
-    for (const oldest of this.#answered) {
-      if (this.#answered.size <= ORIGINS_MAX) break;
-      this.#answered.delete(oldest);
+    if (known) return;
+    this.#bound(this.#answered);
+    try {
+      await this.save();
+    } catch (error) {
+      // It is not answered now; the next time it has to be written first again.
+      this.#answered.delete(key);
+      throw error;
     }
-    await this.save();
   }
 
   async decide(image: Parameters<OriginBook['decide']>[0]): Promise<Origin> {
     const key = keyOf(image.reference, image.digest);
     const before = this.#decided.get(key);
-    if (before) return before;
-    const origin = this.#judge(key, image);
+    const origin = before ?? this.#judge(key, image);
     this.#set(key, origin);
     // Not waited for: after a crash the same record decides the same again.
-    void this.save().catch(() => undefined);
+    if (!before) void this.save().catch(() => undefined);
     return origin;
   }
 
@@ -108,15 +133,21 @@ class Book implements OriginBook {
   #judge(key: string, image: Parameters<OriginBook['decide']>[0]): Origin {
     if (this.#answered.has(key)) return 'mirrored';
     if (!image.fetched) return 'local';
-    return image.createdAt > this.born ? 'observed' : 'unknown';
+    return image.createdAt > this.#born ? 'observed' : 'unknown';
   }
 
   #set(key: string, origin: Origin): void {
     this.#decided.delete(key);
     this.#decided.set(key, origin);
-    for (const oldest of this.#decided.keys()) {
-      if (this.#decided.size <= ORIGINS_MAX) break;
-      this.#decided.delete(oldest);
+    this.#bound(this.#decided);
+  }
+
+  /** Forgets the longest unused beyond the limit. From then on the record is whole only for what comes later. */
+  #bound(all: Map<string, unknown> | Set<string>): void {
+    for (const oldest of all.keys()) {
+      if (all.size <= ORIGINS_MAX) return;
+      all.delete(oldest);
+      this.#born = Math.max(this.#born, this.#world.now());
     }
   }
 }

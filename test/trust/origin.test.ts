@@ -81,13 +81,49 @@ void test('where the file is lost, images that are there count as unknown', asyn
   assert.equal(await book.decide(image()), 'unknown');
 });
 
-void test('memory is bounded: the oldest answers go', async () => {
+void test('memory is bounded: the oldest answers go, and what they told of is unknown, never observed', async () => {
   const keep = memoryKeep();
-  const book = await openOrigins({ keep, world });
+  let now = BORN;
+  const book = await openOrigins({ keep, world: { now: () => now } });
+  now += 1_000;
   const writes = Array.from({ length: ORIGINS_MAX + 2 }, (_, i) => book.mirrored(app, digest(i)));
   await Promise.all(writes);
-  assert.equal(await book.decide(image({ digest: digest(1) })), 'observed');
+  assert.equal(await book.decide(image({ digest: digest(1) })), 'unknown');
   assert.equal(await book.decide(image({ digest: digest(2) })), 'mirrored');
+  const later = { digest: digest(ORIGINS_MAX + 9), createdAt: now + 1 };
+  assert.equal(await book.decide(image(later)), 'observed', 'what came later is judged as ever');
+  const again = await openOrigins({ keep: memoryKeep(keep.bytes), world });
+  assert.equal(again.born, now);
+});
+
+void test('an image that stays keeps its decision, however many others come and go', async () => {
+  let now = BORN;
+  const book = await openOrigins({ keep: memoryKeep(), world: { now: () => now } });
+  const mine = image({ digest: digest(0), createdAt: 2 ** 40 });
+  await book.mirrored(app, digest(0));
+  assert.equal(await book.decide(mine), 'mirrored');
+  for (let i = 1; i <= ORIGINS_MAX + 2; i++) {
+    now += 1;
+    await book.decide(image({ digest: digest(i) }));
+    if (i % 1000 === 0) await book.decide(mine);
+  }
+  await Promise.all(Array.from({ length: ORIGINS_MAX + 2 }, (_, i) => book.mirrored(app, digest(i + 1))));
+  assert.equal(await book.decide(mine), 'mirrored');
+});
+
+void test('an answer that could not be written has to be written before it is given the next time', async () => {
+  const keep = memoryKeep();
+  const book = await openOrigins({ keep, world });
+  const write = keep.write.bind(keep);
+  keep.write = () => Promise.reject(new Error('no space'));
+  await assert.rejects(book.mirrored(app, digest(1)));
+  await assert.rejects(book.mirrored(app, digest(1)));
+  keep.write = write;
+  const [first, second] = [book.mirrored(app, digest(1)), book.mirrored(app, digest(1))];
+  await second;
+  const again = await openOrigins({ keep: memoryKeep(keep.bytes), world });
+  assert.equal(await again.decide(image()), 'mirrored');
+  await first;
 });
 
 void test('a file that is half-written, of another form or newer is an error', async () => {
