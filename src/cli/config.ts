@@ -33,8 +33,9 @@ export const LAYOUT_DIR = 'layout';
 
 const UNITS: Readonly<Record<string, number>> = { MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
 const SPOOL_DEFAULT = '10GiB';
+const SPOOL_MAX_BYTES = 2 ** 50;
 const ADDRESS = /^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\]):([0-9]{1,5})$/;
-const BOOTSTRAP = /^(?:dns:)?(?:[a-z0-9.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}$/;
+const PORT_MAX = 65_535;
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 /** Splits `host:port`; IPv6 hosts stand in brackets. */
@@ -72,10 +73,11 @@ function name(top: Fields): string {
   }
 }
 
+const isAddress = (text: string): boolean => Number(ADDRESS.exec(text)?.[1] ?? Infinity) <= PORT_MAX;
+
 function address(fields: Fields, key: string): string {
   const value = fields.string(key);
-  const [, port] = ADDRESS.exec(value) ?? [];
-  if (!port || Number(port) > 65_535) fields.fail(key, 'must be host:port');
+  if (!isAddress(value)) fields.fail(key, 'must be host:port');
   return value;
 }
 
@@ -103,13 +105,14 @@ function mirror(top: Fields): Config['mirror'] {
 function peers(top: Fields): Config['peers'] {
   const fields = top.fields('peers') ?? top.fail('peers', 'is missing');
   const listen = address(fields, 'listen');
-  const lanePort = fields.integer('lanes', { min: 0, max: 65_535 }, 5002);
+  const lanePort = fields.integer('lanes', { min: 0, max: PORT_MAX }, 5002);
   const advertise = fields.strings('advertise', []);
   const bootstrap = fields.strings('bootstrap', []);
   for (const entry of advertise)
-    if (!ADDRESS.test(entry)) fields.fail('advertise', `must be a list of host:port, not ${entry}`);
+    if (!isAddress(entry)) fields.fail('advertise', `must be a list of host:port, not ${entry}`);
   for (const entry of bootstrap)
-    if (!BOOTSTRAP.test(entry)) fields.fail('bootstrap', `must be a list of host:port or dns:NAME:PORT, not ${entry}`);
+    if (!isAddress(entry.replace(/^dns:/, '')))
+      fields.fail('bootstrap', `must be a list of host:port or dns:NAME:PORT, not ${entry}`);
   const peerCidrs = fields.strings('peerCidrs', []);
   fields.end();
   return { listen, lanePort, advertise, bootstrap, peerCidrs };
@@ -119,9 +122,11 @@ function spool(top: Fields): number {
   const fields = top.fields('spool');
   const text = fields?.string('maxBytes', SPOOL_DEFAULT) ?? SPOOL_DEFAULT;
   const [, number, unit] = /^([0-9]{1,6})(MiB|GiB|TiB)$/.exec(text) ?? [];
-  if (!number || !unit) throw fields!.fail('maxBytes', 'must be a size such as 512MiB or 10GiB');
+  const bytes = Number(number) * (UNITS[unit ?? ''] ?? 0);
+  if (!(bytes > 0 && bytes <= SPOOL_MAX_BYTES))
+    throw fields!.fail('maxBytes', 'must be a size such as 512MiB or 10GiB');
   fields?.end();
-  return Number(number) * UNITS[unit]!;
+  return bytes;
 }
 
 function level(top: Fields): Config['log']['level'] {

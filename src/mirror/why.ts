@@ -4,6 +4,7 @@ import { type Digest, formatReference, type Reference, type TagReference } from 
 import { decideTag } from '../trust/trust.ts';
 import { ownerOf } from './catalogue.ts';
 import { vouchingFor } from './lies.ts';
+import { isHere } from './read-ahead.ts';
 import { claimsAbout } from './resolve.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -58,8 +59,10 @@ async function digestOfTag(rooms: WhyRooms, reference: TagReference, add: Add): 
     return undefined;
   }
   const claims = claimsAbout(rooms, reference);
-  // Existence is asked of holdings here; a pull fetches and proves the manifest.
-  const held = (digest: Digest): Promise<boolean> => Promise.resolve(rooms.peers.holders(digest).length > 0);
+  // Existence is asked of this node and of holdings here; a pull fetches and proves the manifest.
+  const held = async (digest: Digest): Promise<boolean> =>
+    rooms.peers.holders(digest).length > 0 ||
+    (rooms.catalogue.describe(ownerOf(reference), digest) !== undefined && (await isHere(rooms, digest)));
   const digest = await decideTag(claims, rule.min, rule.keepMs, rooms.world.now(), held);
   const said = claims.map(
     ({ peer, digest: stated, observedAt }) => `${peer} saw ${stated} at ${new Date(observedAt).toISOString()}`,
