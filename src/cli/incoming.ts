@@ -1,8 +1,9 @@
 /**
  * What an operator drops on a running node: rosters and renewed credentials, as files in `incoming/` of the state folder.
- * Each is judged by the issuer's key alone, recorded, and spreads to all nodes from here.
+ * Each is judged by the issuer's key alone, recorded, and spreads to all nodes from here. Promises: a file is taken whole,
+ * and whatever happens to the folder or the disk, the next file is looked at: a revocation must not be missed.
  */
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asMirrorError, MirrorError } from '../errors.ts';
 import type { Ground } from './ground.ts';
@@ -12,34 +13,63 @@ const POLL_MS = 1_000;
 const FILES_MAX = 100;
 const FILE_MAX_BYTES = 512 << 10;
 
-/** Looks into the folder until the daemon's life ends. */
-export async function watchIncoming(ground: Ground): Promise<void> {
-  const folder = join(ground.config.stateDir, 'incoming');
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  while (!ground.life.aborted) {
-    const names = (await readdir(folder)).filter(name => name.endsWith('.jwt')).slice(0, FILES_MAX);
-    for (const name of names) await take(ground, join(folder, name));
-    await ground.world.sleep(POLL_MS, ground.life);
+type IncomingRooms = Pick<Ground, 'members' | 'audit' | 'log' | 'world' | 'life'> & {
+  readonly config: Pick<Ground['config'], 'stateDir'>;
+};
+
+/** Looks into the folder until the daemon's life ends. Never rejects. */
+export async function watchIncoming(rooms: IncomingRooms): Promise<void> {
+  const { config, world, life, log } = rooms;
+  const folder = join(config.stateDir, 'incoming');
+  let seen: ReadonlyMap<string, string> = new Map();
+  let told = '';
+  while (!life.aborted) {
+    try {
+      seen = await look(rooms, folder, seen);
+      told = '';
+    } catch (error) {
+      const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `looking into ${folder}`);
+      // The same trouble is told once, however often it is looked at.
+      if (message !== told) log.warn({ file: folder, code }, `${message}; trying again`);
+      told = message;
+    }
+    await world.sleep(POLL_MS, life);
   }
 }
 
-async function take({ members, audit, log }: Ground, file: string): Promise<void> {
+/** Takes the files that look as they did the last time, when `seen` was; others are still being written. */
+async function look(
+  rooms: IncomingRooms,
+  folder: string,
+  seen: ReadonlyMap<string, string>,
+): Promise<ReadonlyMap<string, string>> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const now = new Map<string, string>();
+  for (const name of (await readdir(folder)).filter(one => one.endsWith('.jwt')).slice(0, FILES_MAX)) {
+    const { size, mtimeMs, ino } = await stat(join(folder, name));
+    const stamp = [ino, size, mtimeMs].join();
+    now.set(name, stamp);
+    if (seen.get(name) === stamp) await take(rooms, join(folder, name), size);
+  }
+  return now;
+}
+
+async function take({ members, audit, log }: IncomingRooms, file: string, size: number): Promise<void> {
   try {
+    if (size > FILE_MAX_BYTES) throw new MirrorError('ROSTER_INVALID', `${file} is too large`);
     const jwt = (await readFile(file, 'utf8')).trim();
-    if (jwt.length > FILE_MAX_BYTES) throw new MirrorError('ROSTER_INVALID', `${file} is too large`);
     const isRoster = kindOf(jwt) === 'roster';
     const news = await (isRoster ? members.offerRoster(jwt) : members.offerCredential(jwt));
     log.info({ file }, news ? `${file}: taken, and spreading` : `${file}: known already`);
     await rm(file);
   } catch (error) {
-    const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', file);
+    const refused = asMirrorError(error, 'FILE_UNREADABLE', file);
+    // This node's own trouble says nothing about the file: it is looked at again.
+    if (refused.kind === 'unavailable') throw refused;
+    const { code, message } = refused;
+    await audit.record({ event: 'roster.refused', source: file, code });
     log.warn({ file, code }, `${message}; renamed to ${file}.refused`);
-    // Where it cannot be recorded, it is looked at again.
-    const recorded = audit.record({ event: 'roster.refused', source: file, code });
-    await recorded.then(
-      () => rename(file, `${file}.refused`),
-      () => undefined,
-    );
+    await rename(file, `${file}.refused`);
   }
 }
 

@@ -38,13 +38,16 @@ export async function openMembers(options: MembersOptions): Promise<OpenMembers>
 
 async function newestRoster({ self, rosterKeep }: MembersOptions): Promise<Roster> {
   const bytes = await rosterKeep.read();
-  if (!bytes) {
-    await rosterKeep.write(Buffer.from(self.roster.jwt));
-    return self.roster;
-  }
+  const kept = bytes && (await readKept(bytes, self.cluster));
+  if (kept && kept.seq >= self.roster.seq) return kept;
+  // The token's may be newer; another token, with an older one, may come after it.
+  await rosterKeep.write(Buffer.from(self.roster.jwt));
+  return self.roster;
+}
+
+async function readKept(bytes: Uint8Array, cluster: Cluster): Promise<Roster> {
   try {
-    const kept = await readRoster(Buffer.from(bytes).toString(), self.cluster);
-    return kept.seq > self.roster.seq ? kept : self.roster;
+    return await readRoster(Buffer.from(bytes).toString(), cluster);
   } catch (error) {
     const text = 'the kept roster is damaged or of another cluster: put the newest roster.jwt in its place';
     throw new MirrorError('STATE_INVALID', text, { cause: error });
@@ -57,6 +60,8 @@ export class OpenMembers implements Members {
   readonly #known = new Known();
   readonly #listeners: ((revoked: readonly PeerId[]) => void)[] = [];
   #roster: Roster;
+  /** True while the roster in force could not be written. */
+  #unwritten = false;
   /** The newest `iat` that the issuer was seen to set; the clock is not believed below it. */
   #floor: number;
   #turn: Promise<unknown> = Promise.resolve();
@@ -172,7 +177,10 @@ export class OpenMembers implements Members {
   }
 
   async #force(offered: Roster): Promise<boolean> {
-    if (offered.jwt === this.#roster.jwt) return false;
+    if (offered.jwt === this.#roster.jwt) {
+      if (this.#unwritten) await this.#keepRoster();
+      return false;
+    }
     if (offered.seq <= this.#roster.seq)
       throw new MirrorError('ROSTER_ROLLBACK', `roster ${offered.seq} is offered, but ${this.#roster.seq} is in force`);
     const before = this.nodes();
@@ -182,8 +190,14 @@ export class OpenMembers implements Members {
     for (const { node } of this.#known.entries()) if (revokes(offered, node)) this.#known.drop(node.peer);
     // In force before it is on disk: a full disk must not let a revoked node stay.
     this.#tell(revoked);
-    await this.#options.rosterKeep.write(Buffer.from(offered.jwt));
+    await this.#keepRoster();
     return true;
+  }
+
+  async #keepRoster(): Promise<void> {
+    this.#unwritten = true;
+    await this.#options.rosterKeep.write(Buffer.from(this.#roster.jwt));
+    this.#unwritten = false;
   }
 
   #tell(revoked: readonly PeerId[]): void {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { issueCredential } from '../../src/identity/credential.ts';
 import { Known, MEMBERS_MAX } from '../../src/identity/known.ts';
+import { openMembers } from '../../src/identity/members.ts';
 import type { Node, PeerId } from '../../src/oci/oci.ts';
 import { realWorld, type World } from '../../src/world.ts';
 import { identityConformance } from '../conformance/identity.ts';
@@ -144,6 +145,33 @@ void test('a node speaks under its newest credential, whoever brought it', async
   assert.equal(await members.offerCredential(renewed), true);
   assert.equal(n1.self.credential(), renewed);
   assert.deepEqual([...n1.self.node().roles], ['fetch']);
+});
+
+void test('a roster that could not be written is written when it is offered again', async () => {
+  const cluster = await makeCluster({ nodes: ['n1', 'n2'], world: stillWorld() });
+  const roster = memoryKeep();
+  const members = await cluster.node('n1').members({ roster });
+  const write = roster.write.bind(roster);
+  roster.write = () => Promise.reject(new Error('no space'));
+  const next = await cluster.signRoster({ seq: 4, revoked: ['n2'] });
+  await assert.rejects(members.offerRoster(next));
+  assert.equal(members.roster.seq, 4, 'it is in force all the same');
+  roster.write = write;
+  assert.equal(await members.offerRoster(next), false);
+  assert.equal((await cluster.node('n1').members({ roster })).roster.seq, 4);
+});
+
+void test('a token with a newer roster than the kept one puts it on disk, for a token that comes after', async () => {
+  const world = stillWorld();
+  const cluster = await makeCluster({ nodes: ['n1'], world });
+  const roster = memoryKeep();
+  const { self } = cluster.node('n1');
+  await cluster.node('n1').members({ roster });
+  const jwt = await cluster.signRoster({ seq: 6 });
+  const newer = { ...self, roster: { ...self.roster, seq: 6, jwt } };
+  const rooms = { rosterKeep: roster, credentialsKeep: memoryKeep(), world, signal: new AbortController().signal };
+  assert.equal((await openMembers({ ...rooms, self: newer })).roster.seq, 6);
+  assert.equal((await openMembers({ ...rooms, self })).roster.seq, 6);
 });
 
 void test('offers of rosters at once end with the highest, on disk too', async () => {

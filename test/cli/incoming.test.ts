@@ -1,0 +1,100 @@
+/** What an operator drops on a running node: taken whole, judged, and never missed. */
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { pino } from 'pino';
+import { watchIncoming } from '../../src/cli/incoming.ts';
+import { realWorld } from '../../src/world.ts';
+import { makeCluster } from '../support/cluster.ts';
+import { memoryAudit } from '../support/memory-audit.ts';
+
+const root = await mkdtemp(join(tmpdir(), 'pinnace-incoming-'));
+after(() => rm(root, { recursive: true }));
+let made = 0;
+
+/** A watcher that looks once whenever `look` is called. */
+async function watcher() {
+  const cluster = await makeCluster({ nodes: ['n1', 'n2'] });
+  const stateDir = join(root, String(made++));
+  const folder = join(stateDir, 'incoming');
+  const members = await cluster.node('n1').members();
+  const audit = memoryAudit();
+  const life = new AbortController();
+  let looked = Promise.withResolvers<void>();
+  let go = (): void => undefined;
+  const world = {
+    ...realWorld,
+    sleep: () => {
+      looked.resolve();
+      return new Promise<void>(resolve => (go = resolve));
+    },
+  };
+  const log = pino({ level: 'silent' });
+  const ended = watchIncoming({ config: { stateDir }, members, audit, log, world, life: life.signal });
+  await looked.promise;
+  const look = async (times = 1): Promise<void> => {
+    for (let i = 0; i < times; i++) {
+      looked = Promise.withResolvers<void>();
+      go();
+      await looked.promise;
+    }
+  };
+  const end = async (): Promise<void> => {
+    life.abort();
+    go();
+    await ended;
+  };
+  return { cluster, folder, members, audit, look, end };
+}
+
+void test('a roster that is dropped is taken, and its file goes', async () => {
+  const { cluster, folder, members, look, end } = await watcher();
+  await writeFile(join(folder, 'roster.jwt'), await cluster.signRoster({ seq: 2, revoked: ['n2'] }));
+  await look(2);
+  assert.equal(members.roster.seq, 2);
+  assert.deepEqual(await readdir(folder), []);
+  await end();
+});
+
+void test('the folder may be removed and made again', async () => {
+  const { cluster, folder, members, look, end } = await watcher();
+  await rm(folder, { recursive: true });
+  await writeFile(folder, 'not a folder');
+  await look();
+  await rm(folder);
+  await look();
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'roster.jwt'), await cluster.signRoster({ seq: 2 }));
+  await look(2);
+  assert.equal(members.roster.seq, 2);
+  await end();
+});
+
+void test('a file that is still being copied is left until it is whole', async () => {
+  const { cluster, folder, members, audit, look, end } = await watcher();
+  const jwt = await cluster.signRoster({ seq: 2 });
+  await writeFile(join(folder, 'roster.jwt'), '');
+  await look();
+  await writeFile(join(folder, 'roster.jwt'), jwt.slice(0, 100));
+  await look();
+  await writeFile(join(folder, 'roster.jwt'), jwt);
+  await look(2);
+  assert.equal(members.roster.seq, 2);
+  assert.deepEqual(audit.events, []);
+  await end();
+});
+
+void test('what does not hold is recorded and put aside; what could not be recorded is looked at again', async () => {
+  const { folder, audit, look, end } = await watcher();
+  await writeFile(join(folder, 'roster.jwt'), 'no roster');
+  audit.broken = true;
+  await look(3);
+  assert.deepEqual(await readdir(folder), ['roster.jwt']);
+  audit.broken = false;
+  await look();
+  assert.deepEqual(await readdir(folder), ['roster.jwt.refused']);
+  assert.equal(audit.of('roster.refused').length, 1);
+  await end();
+});
