@@ -35,6 +35,11 @@ export interface Issued {
   readonly issuedAt: number;
 }
 
+/** Refuses a path where something is already. @throws FILE_EXISTS, FILE_UNREADABLE */
+export async function mustBeNew(path: string): Promise<void> {
+  if (await realDisk.facts(path)) throw new MirrorError('FILE_EXISTS', `${path} exists and is not overwritten`);
+}
+
 /** Writes a new file, 0600, and never over another. @throws FILE_EXISTS, FILE_UNREADABLE */
 export async function writeNew(path: string, text: string): Promise<void> {
   try {

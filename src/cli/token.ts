@@ -1,5 +1,4 @@
 /** `pinnace token create`: a join token for one node. It is a private key: written for its owner alone, never printed. */
-import { rm } from 'node:fs/promises';
 import { MirrorError } from '../errors.ts';
 import { issueCredential, readCredential } from '../identity/credential.ts';
 import type { Issuer } from '../identity/issuer.ts';
@@ -9,7 +8,7 @@ import type { Roster } from '../identity/roster.ts';
 import { formatToken } from '../identity/token.ts';
 import { type Node, parseNodeName, ROLES, type Role } from '../oci/oci.ts';
 import { noPositionals } from './cluster.ts';
-import { ClusterFolder, writeNew } from './cluster-folder.ts';
+import { ClusterFolder, mustBeNew, writeNew } from './cluster-folder.ts';
 import type { Command, Io } from './command.ts';
 import { PASSPHRASE_OPTIONS, PASSPHRASE_USAGE, passphraseFor } from './passphrase.ts';
 
@@ -64,13 +63,10 @@ async function create(folder: ClusterFolder, draft: Draft & { out: string }, iss
     throw new MirrorError('ROSTER_EXPIRED', `roster ${roster.seq} has expired: run \`pinnace roster sign\` first`);
   const issuedAt = await issueTime(folder, roster, draft.name, now);
   const { token, node } = await makeToken(issuer, roster, io.world.random(SECRET_BYTES), draft, issuedAt);
+  await mustBeNew(draft.out);
+  // A token that is on record and was not written harms nobody; one that is not on record cannot be revoked by its name.
+  await folder.record({ node: node.name, peer: node.peer, issuedAt });
   await writeNew(draft.out, `${token}\n`);
-  try {
-    await folder.record({ node: node.name, peer: node.peer, issuedAt });
-  } catch (error) {
-    await rm(draft.out, { force: true });
-    throw error;
-  }
   return node;
 }
 

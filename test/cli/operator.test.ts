@@ -245,3 +245,18 @@ void test('wrong arguments are told as such', async () => {
     await assert.rejects(run(command, values, [...positionals]), { code: 'USAGE' });
   await assert.rejects(run(tokenCreate, { dir, node: 'N 1', out }), { code: 'NAME_INVALID' });
 });
+
+void test('a token is on record before it is written, and none is recorded over a file that is there', async () => {
+  const dir = await newCluster();
+  const issued = async (): Promise<string> => text(join(dir, 'issued.jsonl')).catch(() => '');
+  const there = fresh();
+  await writeFile(there, 'something');
+  await assert.rejects(run(tokenCreate, { dir, node: 'n1', out: there }), { code: 'FILE_EXISTS' });
+  assert.ok(!(await issued()).includes('n1'));
+  // Below a file no folder can be made: the write fails after the record.
+  await assert.rejects(run(tokenCreate, { dir, node: 'n1', out: join(there, 'deeper', 'token') }), {
+    code: 'FILE_UNREADABLE',
+  });
+  assert.ok((await issued()).includes('"n1"'));
+  await run(revoke, { dir }, ['n1']);
+});
