@@ -45,6 +45,15 @@ async function holder(lab: Lab, label: string, image: BuiltImage, lie?: 'stall' 
   return made;
 }
 
+/** A node that holds `image` in a store of its own and stalls. */
+async function staller(lab: Lab, label: string, image: BuiltImage): Promise<void> {
+  const bootstrap = [await lab.host('a')];
+  const node = await lab.node(label, { policy: COMMON.policy, lie: 'stall', bootstrap, started: false });
+  await node.cli('import', await lab.archive(image));
+  await node.start();
+  await node.holds(ownContents(image).length);
+}
+
 const layersOf = (image: BuiltImage): Set<string> =>
   new Set(image.manifests.flatMap(({ layers }) => layers.map(({ digest }) => digest)));
 
@@ -72,13 +81,17 @@ function stalls(parallel: boolean): void {
   systemTest(`${mode}layers that only stalling peers hold end in time, and another pull goes on`, async lab => {
     const stalled = await layered(lab, 'stalled', 3, 4);
     const other = await layered(lab, 'other', 3, 4);
-    const a = await holder(lab, 'a', other);
-    const s = await holder(lab, 's', stalled, 'stall');
-    const b = await puller(lab, parallel);
-    await joined(a, s, b);
-    await b.node.hearsTag('s', stalled.reference);
+    // Each of them costs a lane's stall; no request waits for all of them.
+    const stallers = ['s', 't', 'u', 'v'];
+    const [b] = await Promise.all([
+      puller(lab, parallel),
+      holder(lab, 'a', other),
+      ...stallers.map(label => staller(lab, label, stalled)),
+    ]);
+    await b.node.sees('a', ...stallers);
+    for (const label of stallers) await b.node.hears(label, ownContents(stalled).length);
+    for (const label of stallers) await b.node.hearsTag(label, stalled.reference);
     await b.node.hearsTag('a', other.reference);
-    await b.node.hears('s', ownContents(stalled).length);
     await b.node.hears('a', ownContents(other).length);
     const hung = b.containerd.cri.pull(stalled.reference, { timeoutMs: 60_000 }).then(
       () => undefined,
