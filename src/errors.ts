@@ -24,6 +24,7 @@ const CODES = {
   POLICY_INVALID: 'invalid',
   STATE_INVALID: 'invalid',
   STATE_NEWER: 'invalid',
+  STATE_LOCKED: 'unavailable',
   FILE_UNREADABLE: 'unavailable',
   FILE_EXISTS: 'invalid',
   PORT_TAKEN: 'unavailable',

@@ -1,8 +1,10 @@
 /** `pinnace run`: the daemon, in the foreground; its log is JSON lines on standard error. */
 import { readFile } from 'node:fs/promises';
+import { realDisk } from '../store/disk.ts';
 import type { Command } from './command.ts';
 import { loadConfig } from './config.ts';
 import { CONFIG_DEFAULT } from './control-client.ts';
+import { lockState } from './state-lock.ts';
 
 export const run: Command = {
   name: 'run',
@@ -18,6 +20,7 @@ export const run: Command = {
     const log = pino({ level: config.log.level, base: { node: config.node } }, pino.destination({ fd: 2, sync: true }));
     const failed = new AbortController();
     const life = AbortSignal.any([io.signal, failed.signal]);
+    const release = await lockState(realDisk, config.stateDir, io.world);
     try {
       const ground = await layGround(config, io.world, log, life);
       await (await startNode(ground)).stopped;
@@ -25,6 +28,8 @@ export const run: Command = {
       // What was begun ends, so that the process can.
       failed.abort('the start failed');
       throw error;
+    } finally {
+      await release();
     }
   },
 };

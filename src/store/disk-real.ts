@@ -24,6 +24,8 @@ const MODE_BITS = 0o7777;
 const NANOSECONDS_PER_MS = 1_000_000n;
 /** Where the start time stands in /proc/PID/stat, counted after the command's closing bracket. */
 const START_TIME_FIELD = 19;
+/** States of a process that has ended. */
+const ENDED = ['Z', 'X', 'x'];
 
 const codeOf = (error: unknown): unknown => (error as { code?: unknown } | null)?.code;
 
@@ -140,9 +142,12 @@ async function openRead(path: string, links: 'refuse' | 'follow' = 'refuse'): Pr
   throw new MirrorError('FILE_UNREADABLE', `${path} is not a regular file`);
 }
 
+/** When a process began; it throws for one that is no more, or only waits to be reaped. */
 async function startOf(pid: string): Promise<string> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[START_TIME_FIELD] ?? '';
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  if (ENDED.includes(fields[0] ?? '')) throw new Error(`the process ${pid} has ended`);
+  return fields[START_TIME_FIELD] ?? '';
 }
 
 /** Boot, pid namespace, pid and start: together never used twice. */
