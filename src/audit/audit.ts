@@ -28,7 +28,8 @@ export type Event =
   | { readonly event: 'peer.revoked'; readonly peer: PeerId }
   | { readonly event: 'roster.accepted'; readonly seq: number; readonly expiresAt: number }
   | { readonly event: 'roster.refused'; readonly source: string; readonly code: Code; readonly count?: number }
-  | { readonly event: 'policy.loaded'; readonly file: string }
+  // `hash` is of the policy that is in force from then on; the envelope's is of the one before.
+  | { readonly event: 'policy.loaded'; readonly file: string; readonly hash: string }
   | { readonly event: 'policy.refused'; readonly file: string; readonly code: Code }
   | {
       readonly event: 'tag.resolved';

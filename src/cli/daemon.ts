@@ -33,7 +33,7 @@ export async function startNode(ground: Ground): Promise<RunningNode> {
     version: VERSION(),
     start: self.start,
   });
-  await audit.record({ event: 'policy.loaded', file: config.policyFile });
+  await audit.record({ event: 'policy.loaded', file: config.policyFile, hash: ground.policy.now().hash });
   let reason: string | undefined = 'the store was not reached yet';
   const { rooms, peers, sharing } = await joinRooms(ground);
   const facts: Facts = {
@@ -52,7 +52,7 @@ export async function startNode(ground: Ground): Promise<RunningNode> {
     throw error;
   });
   void ground.policy.watch(ground, () => sharing.changed());
-  void watchIncoming(ground).catch((error: unknown) => log.warn({ code: 'FILE_UNREADABLE' }, String(error)));
+  void watchIncoming(ground);
   const shared = sharing.run(() => {
     if (reason) log.info({ mirror: config.mirror.listen, peer: self.peer }, 'ready');
     reason = undefined;

@@ -167,7 +167,7 @@ export class PolicyFile {
         const text = await read(this.#file);
         if (text === this.#text) continue;
         const policy = loadPolicy(text, this.#file);
-        await audit.record({ event: 'policy.loaded', file: this.#file });
+        await audit.record({ event: 'policy.loaded', file: this.#file, hash: policy.hash });
         this.#text = text;
         refused = '';
         this.#policy = policy;

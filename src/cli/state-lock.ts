@@ -23,7 +23,10 @@ export async function lockState(disk: Disk, dir: string, world: World): Promise<
   return lockedIn(disk, folder, world, async () => {
     const other = await ownerIn(disk, path);
     if (other !== undefined && (await isAlive(disk, other, dir)))
-      throw new MirrorError('STATE_LOCKED', `${dir} is used by another pinnace run (${other}): stop that one first`);
+      throw new MirrorError(
+        'STATE_LOCKED',
+        `${dir} is used by another pinnace run, process ${other.split(' ')[2] ?? '?'}: stop that first`,
+      );
     await replaceFile(disk, path, Buffer.from(await disk.owner()));
     return () => disk.remove(path);
   });

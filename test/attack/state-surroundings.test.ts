@@ -115,7 +115,7 @@ void describe('a policy file that changes under the node', () => {
     const { file, policy, audit, changes, until, end } = await watched();
     await writeFile(file, 'registries: [r.test]\n');
     await until(() => !policy.now().share(reference).allowed);
-    assert.deepEqual([audit.of('policy.loaded').length, changes()], [1, 1]);
+    assert.deepEqual([audit.of('policy.loaded').map(({ hash }) => hash), changes()], [[policy.now().hash], 1]);
     await end();
   });
 
