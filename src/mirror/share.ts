@@ -9,7 +9,7 @@ import type { Holding } from '../peers/peers.ts';
 import { rootOf } from '../proof/proof.ts';
 import type { Image } from '../store/store.ts';
 import type { Shared } from './catalogue.ts';
-import { closureOf } from './closure.ts';
+import { closureOf, type Listed } from './closure.ts';
 import { compareRoots } from './lies.ts';
 import type { Rooms } from './rooms.ts';
 import { dropDuplicates } from './settle.ts';
@@ -18,6 +18,8 @@ import { dropDuplicates } from './settle.ts';
 const GATHER_MS = 200;
 /** While much is hashed, what is done is told after so many ms. */
 const TELL_MS = 1_000;
+/** A file that was hashed is looked at again, at a change of the store, after so many ms: a thousand looks cost a second. */
+const LOOK_MS = 60_000;
 /** Tag statements are renewed so often while the image is there. */
 const RENEW_MS = 3_600_000;
 const LATE = 'late';
@@ -43,8 +45,9 @@ type ShareRooms = Pick<
 export class Sharing {
   readonly #rooms: ShareRooms;
   #offered = new Map<string, Shared>();
-  /** Contents that were hashed, with the stamp under which that holds. */
-  readonly #hashed = new Map<Digest, { stamp: string; holding: Holding }>();
+  readonly #listed: Listed = new Map();
+  /** Contents that were hashed, with the stamp under which that holds, and when (monotonic ms) that was looked at. */
+  readonly #hashed = new Map<Digest, { stamp: string; holding: Holding; lookedAt: number }>();
   /** Contents whose bytes have another digest, with the stamp under which that holds: not hashed over and over. */
   readonly #corrupt = new Map<Digest, string>();
   /** Contents that are shared now. */
@@ -103,7 +106,9 @@ export class Sharing {
     const { store, catalogue, policy } = this.#rooms;
     const images = await store.images();
     const closures = [];
-    for (const image of images) closures.push(await closureOf(this.#rooms, image));
+    for (const image of images) closures.push(await closureOf(this.#rooms, image, this.#listed));
+    const reached = new Set(closures.flatMap(({ contents }) => contents.map(({ digest }) => digest)));
+    for (const digest of this.#listed.keys()) if (!reached.has(digest)) this.#listed.delete(digest);
     catalogue.hold(closures);
     looked();
     const shared = closures.flatMap(closure => {
@@ -201,19 +206,26 @@ export class Sharing {
 
   /** True where the content's holding is new. */
   async #hash(digest: Digest): Promise<boolean> {
-    const { store, hashes, audit, log, life } = this.#rooms;
+    const { world, store, hashes, audit, log, life } = this.#rooms;
+    const now = world.monotonic();
+    const hashed = this.#hashed.get(digest);
+    if (hashed && now - hashed.lookedAt < LOOK_MS) return false;
     const content = await store.open(digest);
     if (!content) {
       this.#hashed.delete(digest);
       return false;
     }
     try {
-      if (this.#hashed.get(digest)?.stamp === content.stamp || this.#corrupt.get(digest) === content.stamp)
+      if (hashed?.stamp === content.stamp) {
+        hashed.lookedAt = now;
         return false;
+      }
+      if (this.#corrupt.get(digest) === content.stamp) return false;
       const proof = await hashes.prove(content, life);
       // Its image may be gone by now.
       if (!this.#wanted.has(digest)) return false;
-      this.#hashed.set(digest, { stamp: content.stamp, holding: { digest, size: proof.size, root: rootOf(proof) } });
+      const holding = { digest, size: proof.size, root: rootOf(proof) };
+      this.#hashed.set(digest, { stamp: content.stamp, holding, lookedAt: now });
       await compareRoots(this.#rooms, proof);
       return true;
     } catch (error) {
