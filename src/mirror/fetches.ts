@@ -64,7 +64,13 @@ export class Fetches {
   readonly #cuts = new Map<Digest, number>();
   readonly #proved = new Set<Digest>();
 
-  /** True where this run of the daemon proved the content while it came. */
+  /** This run of the daemon hashed the content whole, and it has its digest. */
+  note(digest: Digest): void {
+    this.#proved.add(digest);
+    for (const oldest of this.#proved) if (this.#proved.size > PROVED_MAX) this.#proved.delete(oldest);
+  }
+
+  /** True where this run of the daemon proved the content: while it came, or since. */
   proved(digest: Digest): boolean {
     return this.#proved.has(digest);
   }
@@ -105,8 +111,7 @@ export class Fetches {
         this.#now.delete(digest);
       };
       fetch.whole().then(() => {
-        this.#proved.add(digest);
-        for (const oldest of this.#proved) if (this.#proved.size > PROVED_MAX) this.#proved.delete(oldest);
+        this.note(digest);
         forget();
       }, forget);
       return fetch;

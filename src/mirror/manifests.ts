@@ -2,7 +2,7 @@
  * Manifests, proved and parsed: from this node's store or spool where the name reaches them, else from peers. Promises:
  * what is parsed here was hashed before; what it lists is remembered under the name that it was asked by.
  */
-import { MirrorError } from '../errors.ts';
+import { asMirrorError, MirrorError } from '../errors.ts';
 import {
   childrenOf,
   type Descriptor,
@@ -68,30 +68,36 @@ export async function storedManifest(
 
 /** The manifest `digest` under a name. @throws CONTENT_ABSENT, MANIFEST_INVALID, MANIFEST_TOO_LARGE */
 export async function manifestOf(rooms: ManifestRooms, owner: Owner, digest: Digest): Promise<ProvedManifest> {
-  const local = rooms.catalogue.describe(owner, digest) && (await openLocal(rooms, digest));
-  const { content, from } = local || (await fromPeers(rooms, owner, digest));
-  const bytes = await readProved(content);
+  const local = rooms.catalogue.describe(owner, digest) && (await readLocal(rooms, digest));
+  const { bytes, from } = local || (await fromPeers(rooms, owner, digest));
   const manifest = parseManifest(bytes);
   const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
   rooms.catalogue.learn(owner, [descriptor, ...childrenOf(manifest)]);
   return { bytes, manifest, descriptor, from };
 }
 
-async function openLocal(
-  rooms: Pick<Rooms, 'store' | 'spool'>,
-  digest: Digest,
-): Promise<{ content: Content; from: string } | undefined> {
-  const stored = await rooms.store.open(digest);
-  if (stored) return { content: stored, from: 'store' };
-  const spooled = await rooms.spool.open(digest);
-  return spooled && { content: spooled, from: 'spool' };
+interface Read {
+  readonly bytes: Uint8Array;
+  readonly from: string;
 }
 
-async function fromPeers(
-  rooms: ManifestRooms,
-  owner: Owner,
-  digest: Digest,
-): Promise<{ content: Content; from: string }> {
+/** What cannot be read here, or rotted, may still be had elsewhere. */
+async function readLocal(rooms: ManifestRooms, digest: Digest): Promise<Read | undefined> {
+  for (const from of ['store', 'spool'] as const)
+    try {
+      const content = await rooms[from].open(digest);
+      if (content) return { bytes: await readProved(content), from };
+    } catch (error) {
+      const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `reading ${digest} from the ${from}`);
+      rooms.log.warn({ digest, code }, message);
+      if (code !== 'STORE_CORRUPT') continue;
+      await rooms.audit.record({ event: 'store.corrupt', digest, detail: message });
+      if (from === 'spool') await rooms.spool.drop(digest);
+    }
+  return undefined;
+}
+
+async function fromPeers(rooms: ManifestRooms, owner: Owner, digest: Digest): Promise<Read> {
   const known = rooms.catalogue.describe(owner, digest);
   const said = rooms.peers.holders(digest).map(holder => holder.size);
   const sizes = known ? [known.size] : [...new Set(said)].slice(0, SIZES_TRIED);
@@ -109,7 +115,7 @@ async function fromPeers(
       const fetch = await fetchContent(rooms, digest, size);
       await fetch.whole();
       const content = await rooms.spool.open(digest);
-      if (content) return { content, from: fetch.source };
+      if (content) return { bytes: await readProved(content), from: fetch.source };
     } catch (error) {
       last = error;
     }
@@ -122,7 +128,7 @@ async function fromPeers(
  * that has them itself does not ask for them again. @throws CONTENT_ABSENT where no proved manifest lists it
  */
 export async function describe(
-  rooms: Pick<Rooms, 'store' | 'catalogue'>,
+  rooms: Pick<Rooms, 'store' | 'catalogue' | 'log'>,
   owner: Owner,
   digest: Digest,
 ): Promise<Descriptor> {
@@ -132,8 +138,14 @@ export async function describe(
   for (const descriptor of rooms.catalogue.under(owner)) {
     if (!isManifestType(descriptor.mediaType) || read.has(descriptor.digest) || read.size >= EXPAND_MAX) continue;
     read.add(descriptor.digest);
-    const stored = await storedManifest(rooms, descriptor.digest);
-    if (stored) rooms.catalogue.learn(owner, childrenOf(stored.manifest));
+    try {
+      const stored = await storedManifest(rooms, descriptor.digest);
+      if (stored) rooms.catalogue.learn(owner, childrenOf(stored.manifest));
+    } catch (error) {
+      // One that rotted must not hide what the others list.
+      const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `reading ${descriptor.digest}`);
+      rooms.log.warn({ digest: descriptor.digest, code }, message);
+    }
   }
   const found = rooms.catalogue.describe(owner, digest);
   if (!found) throw new MirrorError('CONTENT_ABSENT', `${owner} has no manifest here that lists ${digest}`);

@@ -116,6 +116,8 @@ async function openWhole(rooms: Rooms, digest: Digest): Promise<{ content: Conte
   const proving = rooms.hashes.prove(content, rooms.life);
   try {
     await within(rooms.world, ANSWER_MS, rooms.life, 'CONTENT_ABSENT', `proving ${digest}`, () => proving);
+    // Once is enough for a copy in the spool: that it is used changes its stamp.
+    if (spooled) rooms.fetches.note(digest);
     return { content, from };
   } catch (error) {
     const close = (): Promise<void> => content.close();

@@ -99,7 +99,8 @@ void test('a manifest that rotted in this node’s own store is not answered', a
   node.keep(IMAGE);
   await story.share();
   node.store.rot(IMAGE.target.digest, 20);
-  await assert.rejects(story.get(node, story.manifest(IMAGE, IMAGE.target.digest)), is('STORE_CORRUPT'));
+  await assert.rejects(story.get(node, story.manifest(IMAGE, IMAGE.target.digest)), is('CONTENT_ABSENT'));
+  assert.ok(node.audit.of('store.corrupt').some(({ digest }) => digest === IMAGE.target.digest));
 });
 
 void test('a manifest that claims another size than it has is not taken', async () => {
