@@ -41,6 +41,7 @@ try {
   if (!good) console.error('The demo did not come out as it should; see above.');
   process.exitCode = good ? 0 : 1;
   if (values.keep && good) {
+    await Promise.all(cluster.nodes.slice(3).map(node => node.stop()));
     screen.keep(cluster);
     await interrupted.catch(() => undefined);
   }
