@@ -53,6 +53,8 @@ export class Sharing {
   /** Contents that are shared now. */
   #wanted: ReadonlySet<Digest> = new Set();
   readonly #hashing = new Map<Digest, Promise<boolean>>();
+  #keptTags: string | undefined;
+  #toldTags: string | undefined;
   #dirty = Promise.withResolvers<void>();
   /** True while the run under way is outdated. */
   #stale = false;
@@ -175,7 +177,7 @@ export class Sharing {
 
   /** Tells what is hashed by now, and states the tags of images whose manifest is, each once. */
   #teller(images: readonly Image[], shared: readonly Shared[]): () => Promise<void> {
-    const { peers, stated, policy } = this.#rooms;
+    const { peers } = this.#rooms;
     const names = new Set(shared.map(({ reference }) => formatReference(reference)));
     const left = new Set(images);
     let first = true;
@@ -186,11 +188,21 @@ export class Sharing {
         left.delete(image);
         if (names.has(formatReference(image.reference))) await this.#state(image);
       }
-      if (!first && !ready.length) return;
+      if (first || ready.length) await this.#tellTags();
       first = false;
-      await stated.save();
-      await peers.stateTags(stated.under(policy()));
     };
+  }
+
+  /** Keeps and tells the tags where they are not what was kept and told last: all of them go round in one statement. */
+  async #tellTags(): Promise<void> {
+    const { peers, stated, policy } = this.#rooms;
+    const kept = JSON.stringify(stated.list());
+    if (kept !== this.#keptTags) await stated.save();
+    this.#keptTags = kept;
+    const tags = stated.under(policy());
+    const told = JSON.stringify(tags);
+    if (told !== this.#toldTags) await peers.stateTags(tags);
+    this.#toldTags = told;
   }
 
   /** As `#hash`, one at a time of each digest. */
@@ -250,8 +262,12 @@ export class Sharing {
     const named = { ...reference, tag: reference.tag };
     const origin = await origins.decide({ reference: named, digest, createdAt, fetched });
     if (origin === 'mirrored' || origin === 'unknown') return;
+    const now = world.now();
+    const [before] = stated.claims(named);
+    // Renewed when it is due, not whenever something else changes.
+    if (before?.digest === digest && now >= before.renewedAt && now < before.renewedAt + RENEW_MS / 2) return;
     if (stated.isNews(named, digest))
       await audit.record({ event: 'tag.stated', reference: formatReference(reference), digest, origin });
-    stated.state(named, digest, world.now());
+    stated.state(named, digest, now);
   }
 }

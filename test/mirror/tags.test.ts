@@ -145,6 +145,32 @@ void test('what was there before the node is unknown, and stated only once a per
   assert.deepEqual(node.told.tags, [NAME]);
 });
 
+void test('tags are told when they change, not whenever the store does', async () => {
+  const a = await story.node('a');
+  const { peers } = a.rooms;
+  let told = 0;
+  const stateTags = peers.stateTags.bind(peers);
+  peers.stateTags = tags => {
+    told += 1;
+    return stateTags(tags);
+  };
+  await story.share();
+  const before = told;
+  a.keep(storyImage('r.test/team/app:1', { layers: [5] }));
+  await story.share();
+  assert.equal(told, before + 1);
+  for (const other of ['x', 'y', 'z']) {
+    a.store.put(Buffer.from(other));
+    a.sharing.changed();
+    await story.share();
+  }
+  assert.equal(told, before + 1);
+  a.rooms.stated.forget(parseTagReference('r.test/team/app:1'));
+  a.sharing.changed();
+  await story.share();
+  assert.equal(told, before + 2, 'stated anew, as it is there');
+});
+
 void test('a statement is renewed every hour while the image is there, and when it was observed never moves', async () => {
   const image = storyImage(NAME, SMALL);
   const a = await holder('a', image);
