@@ -46,7 +46,12 @@ export async function startNode(ground: Ground): Promise<RunningNode> {
     credentialExpiresAt: () => self.node().expiresAt,
     holdings: () => sharing.told(),
     notReady: () => reason,
+    counts: () => ground.members.node(self.peer) !== undefined,
   };
+  ground.members.onChange(revoked => {
+    if (revoked.includes(self.peer))
+      log.warn({ peer: self.peer, code: 'CREDENTIAL_REVOKED' }, 'this node is shut out: give it a new token');
+  });
   const doors = await openDoors(ground, rooms, facts, sharing).catch(async (error: unknown) => {
     await peers.close();
     throw error;

@@ -1,6 +1,7 @@
 /** What a node says of itself: made of what the rooms know, for `status`, `tags list` and the debug bundle. */
 import { formatReference, type PeerId } from '../oci/oci.ts';
 import type { Rooms } from '../mirror/mirror.ts';
+import type { TagStatement } from '../peers/peers.ts';
 import type { Config } from './config.ts';
 
 export interface Status {
@@ -44,6 +45,7 @@ export interface Status {
 
 /** Fewer than this share of a life left is worth a warning. */
 const WARN_LIFE = 0.3;
+const TAG_WARNINGS_MAX = 20;
 const ROSTER_LIFE_MS = 90 * 86_400_000;
 const CREDENTIAL_LIFE_MS = 365 * 86_400_000;
 
@@ -60,6 +62,8 @@ export interface Facts {
   readonly credentialExpiresAt: () => number;
   readonly holdings: () => { readonly contents: number; readonly bytes: number };
   readonly notReady: () => string | undefined;
+  /** False where this node's own credential was taken back or has expired. */
+  readonly counts: () => boolean;
 }
 
 export function statusOf(facts: Facts): Status {
@@ -107,7 +111,44 @@ function warningsOf(facts: Facts): string[] {
   return [
     ...(due(roster, ROSTER_LIFE_MS) ? [`the roster ends ${iso(roster)}: sign a new one with pinnace roster sign`] : []),
     ...(due(credential, CREDENTIAL_LIFE_MS) ? [`this node's credential ends ${iso(credential)}`] : []),
+    ...(facts.counts()
+      ? []
+      : ['this node is shut out: its credential was revoked or has expired; give it a new token']),
+    ...aloneWarning(facts),
+    ...tagWarnings(facts),
   ];
+}
+
+function aloneWarning({ rooms, config }: Facts): string[] {
+  const { bootstrap } = config.peers;
+  if (!bootstrap.length || rooms.peers.status().some(({ connected }) => connected)) return [];
+  return [`no other node is connected; the log says what became of ${bootstrap.join(', ')}`];
+}
+
+/** Tags that nobody renews any more and whose last statements end soon. */
+function tagWarnings({ rooms }: Facts): string[] {
+  const now = rooms.world.now();
+  const byName = new Map<string, TagStatement[]>();
+  for (const tag of [...rooms.stated.list(), ...rooms.peers.statedTags()]) {
+    const name = formatReference(tag.reference);
+    byName.set(name, [...(byName.get(name) ?? []), tag]);
+  }
+  const warnings: string[] = [];
+  for (const [name, tags] of byName) {
+    const rule = rooms.policy().tag(tags[0]!.reference);
+    if (rule.by !== 'statements' || warnings.length >= TAG_WARNINGS_MAX) continue;
+    const ends = endOf(tags, rule.min) + rule.keepMs;
+    if (ends > now && ends - now < rule.keepMs * WARN_LIFE)
+      warnings.push(`${name} is decided until ${iso(ends)}: pinnace tags adopt it on a node that holds the image`);
+  }
+  return warnings;
+}
+
+/** When the last digest that `min` nodes state was renewed by the last of as many; ms since 1970. */
+function endOf(tags: readonly TagStatement[], min: number): number {
+  const renewed = new Map<string, number[]>();
+  for (const { digest, renewedAt } of tags) renewed.set(digest, [...(renewed.get(digest) ?? []), renewedAt]);
+  return Math.max(0, ...[...renewed.values()].map(times => times.sort((a, b) => b - a)[min - 1] ?? 0));
 }
 
 /** What this node and others state of tags. */

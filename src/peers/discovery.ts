@@ -3,7 +3,7 @@
  * again with growing pauses, keeps a bounded number of links, and dials a known node when it is needed. Refuses to know
  * who is trusted: whoever is not, the greeting turns away. Spec: PROTOCOL.md, "Connections".
  */
-import { hasCode, MirrorError } from '../errors.ts';
+import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
 import type { PeerId } from '../oci/oci.ts';
 import { within, type World } from '../world.ts';
 import { type Bootstrap, formatAddress, parseAddress } from './address.ts';
@@ -134,9 +134,12 @@ export class Discovery {
       }
       state.failures = 0;
     } catch (error) {
+      // Told once, until it works again: a node that finds nobody must say why.
+      const level = state.failures === 0 ? 'warn' : 'debug';
       // Who refused will not change its mind soon.
       state.failures += hasCode(error, 'PEER_REFUSED') ? 3 : 1;
-      log('debug', `dialling ${address}: ${(error as Error).message}`, { failures: state.failures });
+      const { code } = asMirrorError(error, 'PEER_UNREACHABLE', address);
+      log(level, `dialling ${address}: ${(error as Error).message}`, { address, code, failures: state.failures });
     } finally {
       state.running = false;
       state.at = world.monotonic() + this.#pause(state.failures);

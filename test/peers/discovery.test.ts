@@ -49,6 +49,21 @@ function scene(
   return { world, network, wire, discovery, dials, stop };
 }
 
+void test('that nobody answers is told once, until somebody has', async () => {
+  const told: string[] = [];
+  const bootstrap = ['10.0.0.9:5001'].map(parseBootstrap);
+  const log: DiscoveryOptions['log'] = (level, text) => {
+    if (level === 'warn') told.push(text);
+  };
+  const { world, discovery, dials, stop } = scene({ bootstrap, log });
+  const running = discovery.run();
+  await world.advance(60_000);
+  assert.ok(dials.length > 2);
+  assert.equal(told.length, 1);
+  stop.abort();
+  await running;
+});
+
 void test('it dials its bootstrap, but never itself, and not again while the link stands', async () => {
   const network = new MemoryNetwork();
   const other = network.wire(ids[1]!, welcome);

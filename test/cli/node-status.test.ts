@@ -1,0 +1,58 @@
+/** What a node says of itself to a person: above all what will go wrong. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { parseConfig } from '../../src/cli/config.ts';
+import { type Facts, statusOf } from '../../src/cli/node-status.ts';
+import { OPEN_POLICY, Story, type StoryNode, storyImage } from '../mirror/story-node.ts';
+import { DAY_MS } from '../support/cluster.ts';
+
+const CONFIG = parseConfig(
+  'node: n1\nstateDir: ./n1\npolicyFile: ./p.yaml\nmirror: {listen: "127.0.0.1:5000"}\npeers: {listen: "127.0.0.1:5001"}\n',
+  '/n1.yaml',
+);
+let story: Story;
+beforeEach(() => {
+  story = new Story();
+});
+afterEach(() => story.end());
+
+const factsOf = ({ rooms, node }: StoryNode, more: Partial<Facts> = {}): Facts => ({
+  rooms,
+  config: CONFIG,
+  node: node.name,
+  peer: node.peer,
+  cluster: 'c',
+  roster: () => ({ seq: 1, expiresAt: story.world.now() + 90 * DAY_MS }),
+  credentialExpiresAt: () => story.world.now() + 365 * DAY_MS,
+  holdings: () => ({ contents: 0, bytes: 0 }),
+  notReady: () => undefined,
+  counts: () => true,
+  ...more,
+});
+const warnings = (node: StoryNode, more?: Partial<Facts>): readonly string[] => statusOf(factsOf(node, more)).warnings;
+
+void test('a node that was shut out says so, and one that is alone although it was told of others', async () => {
+  const node = await story.node('n1');
+  assert.deepEqual(warnings(node), []);
+  assert.equal(warnings(node, { counts: () => false }).length, 1);
+  const config = { ...CONFIG, peers: { ...CONFIG.peers, bootstrap: ['127.0.0.1:5001'] } };
+  assert.equal(warnings(node, { config }).length, 1);
+  await story.node('n2');
+  assert.deepEqual(warnings(node, { config }), []);
+});
+
+void test('a tag whose last statement ends soon is warned of while it still counts', async () => {
+  const policy = OPEN_POLICY.replace('min: 1}', 'min: 1, keep: 10d}');
+  const holder = await story.node('holder', { policy });
+  const image = storyImage('r.test/team/app:1', { layers: [5] });
+  holder.keep(image);
+  await story.share();
+  const node = await story.node('n1', { policy });
+  holder.stop();
+  const warned = (): boolean => warnings(node).some(text => text.includes('r.test/team/app:1'));
+  assert.ok(!warned());
+  await story.world.advance(8 * DAY_MS);
+  assert.ok(warned());
+  await story.world.advance(3 * DAY_MS);
+  assert.ok(!warned(), 'it is over');
+});
