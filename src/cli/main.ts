@@ -11,16 +11,27 @@ import { commands } from './commands.ts';
 /** Exit codes by the kind of error; 70 is a defect. */
 const EXIT: Readonly<Record<Kind, number>> = { invalid: 64, denied: 3, absent: 4, hostile: 5, unavailable: 69 };
 
-const overview = (): string =>
+/** Names and summaries, of the commands that begin with `words` where there are any. */
+const overview = (words = ''): string =>
   [
     'pinnace: a peer-to-peer registry mirror that passes on only what it can prove',
     '',
-    ...commands.map(({ name, summary }) => `  pinnace ${name.padEnd(18)} ${summary}`),
+    ...(groupOf(words) ?? commands).map(({ name, summary }) => `  pinnace ${name.padEnd(18)} ${summary}`),
     '',
     'Every command takes --help, and --json where it prints results.',
     'Exit codes: 0 done, 64 wrong input, 3 denied, 4 absent, 5 hostile, 69 unavailable, 70 a defect.',
     '',
   ].join('\n');
+
+const HELP = ['--help', '-h', 'help'];
+/** What a defect exits with. */
+const DEFECT = 70;
+
+/** The commands that `words` is the first word of; undefined where there are none. */
+function groupOf(words: string): readonly Command[] | undefined {
+  const group = commands.filter(({ name }) => name.startsWith(`${words} `));
+  return group.length ? group : undefined;
+}
 
 function find(argv: readonly string[]): { command: Command; rest: readonly string[] } | undefined {
   for (const words of [2, 1]) {
@@ -36,17 +47,11 @@ export async function main(argv: readonly string[], io: Omit<Io, 'json'>): Promi
   try {
     const found = find(argv);
     if (!found) {
-      const known = !argv.length || argv[0] === '--help' || argv[0] === 'help';
-      if (!known)
-        throw new MirrorError(
-          'USAGE',
-          `there is no command ${JSON.stringify(argv.slice(0, 2).join(' '))}; see pinnace --help`,
-        );
-      io.out(overview());
+      io.out(helpFor(argv));
       return 0;
     }
     const { command, rest } = found;
-    if (rest.includes('--help')) {
+    if (rest.includes('--help') || rest.includes('-h')) {
       io.out(`${command.summary}\n\n${command.usage.trimEnd()}\n`);
       return 0;
     }
@@ -55,13 +60,35 @@ export async function main(argv: readonly string[], io: Omit<Io, 'json'>): Promi
     await command.run({ values, positionals }, { ...io, json });
     return 0;
   } catch (error) {
-    if (!(error instanceof MirrorError) && error instanceof Error && error.message.startsWith('defect:')) throw error;
+    if (isDefect(error)) {
+      io.err(`pinnace: ${error.stack ?? error.message}\n`);
+      return DEFECT;
+    }
     const { code, kind, message } = asMirrorError(error, 'STORE_UNAVAILABLE', 'the command failed');
     if (json) io.out(`${JSON.stringify({ error: { code, kind, message } })}\n`);
     else io.err(`pinnace: ${message} (${code})\n`);
     return EXIT[kind];
   }
 }
+
+/** What is printed where no command is named. @throws USAGE where something else is */
+function helpFor(argv: readonly string[]): string {
+  const [first = '', second = '', ...more] = argv;
+  if (!first || HELP.includes(first)) return overview();
+  if (groupOf(first) && HELP.includes(second) && !more.length) return overview(first);
+  const typed = argv.filter(word => !word.startsWith('-')).slice(0, 2);
+  const where = groupOf(first) ? `pinnace ${first} --help` : 'pinnace --help';
+  throw new MirrorError(
+    'USAGE',
+    `there is no command ${JSON.stringify((typed.length ? typed : argv).join(' '))}; see ${where}`,
+  );
+}
+
+/** True for what no command throws on purpose: a broken assumption, or code that is wrong. */
+const isDefect = (error: unknown): error is Error =>
+  error instanceof TypeError ||
+  error instanceof ReferenceError ||
+  (error instanceof Error && !(error instanceof MirrorError) && error.message.startsWith('defect:'));
 
 function parse(command: Command, rest: readonly string[]): ReturnType<typeof parseArgs> {
   try {
@@ -74,6 +101,11 @@ function parse(command: Command, rest: readonly string[]): ReturnType<typeof par
 
 if (import.meta.main) {
   const stop = new AbortController();
+  // What nobody catches is a defect wherever it happens; Node's own exit code for it is 1.
+  process.on('uncaughtException', error => {
+    process.stderr.write(`pinnace: ${error.stack ?? String(error)}\n`);
+    process.exit(DEFECT);
+  });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort(signal));
   process.exitCode = await main(process.argv.slice(2), {
     world: realWorld,

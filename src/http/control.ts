@@ -34,6 +34,13 @@ const text = (value: unknown, what: string): string => {
   return value;
 };
 
+/** A reference that names one image. @throws REFERENCE_INVALID */
+function whole(spelt: string): Reference {
+  const reference = parseReference(spelt);
+  if (reference.tag || reference.digest) return reference;
+  throw new MirrorError('REFERENCE_INVALID', `${spelt} has no tag: write ${spelt}:TAG or ${spelt}@DIGEST`);
+}
+
 /** Builds the control server; it listens, on a socket for its owner alone, when told to. */
 export function controlServer(controls: Controls): FastifyInstance {
   const server = fastify({ logger: false, bodyLimit: BODY_MAX_BYTES, forceCloseConnections: true });
@@ -44,7 +51,7 @@ export function controlServer(controls: Controls): FastifyInstance {
   const field = (body: unknown, key: string): string => text((body as Record<string, unknown> | null)?.[key], key);
   server.get('/status', () => controls.status());
   server.get('/debug', () => controls.debug());
-  server.get('/why', request => controls.why(parseReference(field(request.query, 'reference'))));
+  server.get('/why', request => controls.why(whole(field(request.query, 'reference'))));
   server.get('/tags', () => controls.tags());
   server.post('/tags/adopt', request => controls.adopt(parseTagReference(field(request.body, 'reference'))));
   server.post('/tags/forget', request => controls.forget(parseTagReference(field(request.body, 'reference'))));
@@ -53,7 +60,7 @@ export function controlServer(controls: Controls): FastifyInstance {
     cleared: await controls.clearEvidence(field(request.body, 'id')),
   }));
   server.post('/pull', async (request, reply) => {
-    const reference = parseReference(field(request.body, 'reference'));
+    const reference = whole(field(request.body, 'reference'));
     const everything = (request.body as { everything?: unknown }).everything === true;
     reply.hijack();
     reply.raw.writeHead(200, { 'content-type': 'application/x-ndjson' });

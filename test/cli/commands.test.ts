@@ -50,6 +50,28 @@ void describe('the command line', () => {
     }
   });
 
+  void it('has help for each group of commands, and says where it is', async () => {
+    for (const help of ['--help', '-h', 'help']) {
+      const { exit, out } = await pinnace('tags', help);
+      assert.equal(exit, 0);
+      assert.ok(out.includes('tags adopt') && !out.includes('cluster init'));
+    }
+    assert.match((await pinnace('tags', 'nonsense')).err, /pinnace tags --help/);
+  });
+
+  void it('tells a defect from trouble by its exit code', async () => {
+    const broken = commands.find(({ name }) => name === 'version')!;
+    const run = broken.run.bind(broken);
+    try {
+      broken.run = () => Promise.reject(new TypeError('x is not a function'));
+      const { exit, err } = await pinnace('version');
+      assert.equal(exit, 70);
+      assert.match(err, /x is not a function/);
+    } finally {
+      broken.run = run;
+    }
+  });
+
   void it('refuses what is no command, and options that are none, as wrong use', async () => {
     for (const argv of [['nonsense'], ['tags'], ['status', '--nonsense'], ['why'], ['pull'], ['evidence', 'show']]) {
       const { exit, err } = await pinnace(...argv);
@@ -95,6 +117,14 @@ void describe('a running node', () => {
 
   void it('has a control socket for its owner alone', async () => {
     assert.equal((await stat(join(folder.stateDir, 'control.sock'))).mode & 0o777, 0o600);
+  });
+
+  void it('refuses a reference that has neither tag nor digest, rather than to look for it', async () => {
+    for (const command of ['pull', 'why']) {
+      const { exit, json } = await ask(command, 'r.test/team/app');
+      assert.equal(exit, 64);
+      assert.equal((json.error as { code: string }).code, 'REFERENCE_INVALID');
+    }
   });
 
   void it('shares and states an image that is imported while it runs', async () => {
