@@ -132,3 +132,20 @@ void test('a layer that other nodes are told to fetch from elsewhere is fetched 
   await story.get(node, story.manifest(IMAGE, digest));
   await assert.rejects(story.get(node, `team/app/blobs/${foreign.digest}`), is('CONTENT_ABSENT'));
 });
+
+void test('a file of this store that an image calls a manifest, and that is large, is not even read', async () => {
+  const large = node.store.put(Buffer.alloc(MANIFEST_MAX_BYTES + 1, ' '), OCI_MANIFEST);
+  node.store.name(parseTagReference(NAME), large);
+  const open = node.store.open.bind(node.store);
+  let read = 0;
+  node.store.open = async digest => {
+    const content = await open(digest);
+    return content?.size === large.size ? { ...content, read: () => Promise.resolve((read += 1)) } : content;
+  };
+  node.sharing.changed();
+  // Hashing reads it, in pieces; nothing else does.
+  node.decree('registries: [r.test]\n');
+  await story.share();
+  await assert.rejects(story.get(node, story.manifest(IMAGE, large.digest)), is('MANIFEST_TOO_LARGE'));
+  assert.equal(read, 0);
+});

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { type Code, hasCode } from '../../src/errors.ts';
 import { ANSWER_MS, CUT_MS } from '../../src/mirror/body.ts';
 import { FETCHES_MAX } from '../../src/mirror/fetches.ts';
+import { pullImage } from '../../src/mirror/mirror.ts';
 import { digestOf } from '../../src/oci/oci.ts';
 import { MIB, OPEN_POLICY, Story, type StoryImage, type StoryNode, storyImage, take } from './story-node.ts';
 
@@ -222,4 +223,20 @@ void test('a content of this node that rotted is not given; it comes from a peer
     assert.equal(digestOf(got.bytes), layer!.digest, harm);
   }
   assert.ok(node.audit.of('store.corrupt').length > 0);
+});
+
+void test('what policy does not let be pulled is denied, and recorded, before any look-up', async () => {
+  const image = storyImage(NAME);
+  const node = await cast(image);
+  node.keep(image);
+  const policy = { ...node.rooms.policy(), pull: () => ({ allowed: false, rule: 'none' }) };
+  Object.assign(node.rooms, { policy: () => policy });
+  for (const path of [story.manifest(image), story.blob(image, image.layers[0]!)])
+    await assert.rejects(story.get(node, path), is('DENIED'));
+  assert.equal(node.audit.of('pull.refused').at(-1)!.code, 'DENIED');
+  await assert.rejects(
+    pullImage(node.rooms, image.reference, undefined, () => undefined),
+    is('DENIED'),
+  );
+  assert.deepEqual(node.asked, []);
 });

@@ -125,6 +125,19 @@ void test('who trickles is left before the client is: a lane may last, a chunk m
   assert.ok(story.world.now() - began < 15_000);
 });
 
+void test('two who bring nothing, one after the other, still cost time alone', async () => {
+  const image = storyImage(NAME, { layers: [6 * MIB] });
+  for (const name of ['first', 'second', 'third']) await story.holder(name, image);
+  const node = await story.client(image);
+  for (const name of ['first', 'second']) story.stall(name, 2 * MIB);
+  const got = await story.get(node, story.blob(image, image.layers[0]!));
+  assert.ok(got.whole && got.bytes.equals(layerOf(image).bytes));
+  assert.deepEqual(
+    node.asked.map(({ from, offset }) => `${from} ${offset / MIB}`),
+    ['first 0', 'second 2', 'third 2'],
+  );
+});
+
 void test('where all who hold it stall, the answer ends within fifteen seconds', async () => {
   const image = storyImage(NAME, { layers: [6 * MIB] });
   const names = ['a', 'b', 'c', 'd', 'e'];

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { MirrorError } from '../../src/errors.ts';
 import { Prover } from '../../src/proof/proof.ts';
 import { Cast, is, layerOf, NAME } from './cast.ts';
-import { MIB, storyImage, take } from './story-node.ts';
+import { MIB, OPEN_POLICY, storyImage, take } from './story-node.ts';
 
 let story: Cast;
 beforeEach(() => {
@@ -108,5 +108,52 @@ void test('a proof that is not the signed one is a lie by name, and nothing is t
   assert.deepEqual(
     node.audit.of('lie.found').map(({ peer, kind }) => [peer, kind]),
     [[self.peer, 'proof']],
+  );
+});
+
+void test('after a false proof the next holder starts again from nothing, under its own proof', async () => {
+  const image = storyImage(NAME, { layers: [4 * MIB] });
+  await story.holder('liar', image, 'proof');
+  await story.holder('a', image);
+  const node = await story.client(image);
+  const got = await story.get(node, story.blob(image, image.layers[0]!));
+  assert.ok(got.whole && got.bytes.equals(layerOf(image).bytes));
+  assert.deepEqual(
+    node.asked.map(({ from, offset }) => `${from} ${offset / MIB}`),
+    ['liar 0', 'a 0'],
+  );
+});
+
+void test('a proof that contradicts itself refutes all who signed it: none of them is asked again', async () => {
+  const image = storyImage(NAME, { layers: [4 * MIB] });
+  for (const name of ['first', 'second']) await story.holder(name, image, 'proof');
+  const node = await story.client(image, OPEN_POLICY.replace('vouchers: 2', 'vouchers: 3'));
+  await assert.rejects(story.get(node, story.blob(image, image.layers[0]!)), is('PROOF_REFUTED'));
+  assert.deepEqual(
+    node.asked.map(({ from }) => from),
+    ['first'],
+  );
+  assert.deepEqual(
+    node.audit.of('lie.found').map(({ node: name }) => name),
+    ['first', 'second'],
+  );
+});
+
+void test('once bytes went out no other root goes on, whoever holds it', async () => {
+  const image = storyImage(NAME, { layers: [6 * MIB] });
+  for (const name of ['a', 'b']) await story.holder(name, image, 'die');
+  const node = await story.client(image);
+  const go = story.gate('a', 2 * MIB);
+  const answer = await story.until(story.ask(node, story.blob(image, image.layers[0]!)));
+  await story.world.settle();
+  assert.equal(await answer.body!.upTo(0), 2 * MIB);
+  await story.holder('liar', image, 'proof');
+  go();
+  const got = await story.until(take(answer));
+  assert.equal(got.whole, false);
+  assert.ok(got.bytes.equals(layerOf(image).bytes.subarray(0, got.bytes.length)));
+  assert.deepEqual(
+    node.asked.map(({ from }) => from),
+    ['a', 'b'],
   );
 });
