@@ -109,20 +109,22 @@ async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPee
   let withdraw: Parameters<typeof serving>[1] = () => undefined;
   const giver = counted(serving(stories, digest => withdraw(digest)));
   ground.traffic.busy = () => fetches.list().length > 0 || giver.underWay() > 0;
-  const peers = await createPeers({
-    world,
-    self,
-    members,
-    giver,
-    signal: life,
-    verify: verifyPeer,
-    record: event => audit.record(event),
-    log: (level, message, fields) => log[level](fields ?? {}, message),
-    keeps: { nodes: state.keep('nodes.json'), tags: state.keep('tags.json') },
-    config: config.peers,
-  }).catch((error: unknown) => {
-    throw portTaken(error, `other nodes cannot be listened for on ${config.peers.listen}`);
-  });
+  const peers = await state.opening(() =>
+    createPeers({
+      world,
+      self,
+      members,
+      giver,
+      signal: life,
+      verify: verifyPeer,
+      record: event => audit.record(event),
+      log: (level, message, fields) => log[level](fields ?? {}, message),
+      keeps: { nodes: state.keep('nodes.json'), tags: state.keep('tags.json') },
+      config: config.peers,
+    }).catch((error: unknown) => {
+      throw portTaken(error, `other nodes cannot be listened for on ${config.peers.listen}`);
+    }),
+  );
   const rooms: Rooms = { ...stories, peers };
   const sharing = new Sharing(rooms);
   withdraw = digest => sharing.withdraw(digest);

@@ -11,6 +11,9 @@ import { encodeSigned, type Signed, STATEMENT_MAX_BYTES, type StatementOf } from
 import type { TagStatement } from './peers.ts';
 
 const FILE_MAGIC = Buffer.from('pinnace/statements/1\n');
+/** How a file of another version begins. */
+const OTHER_VERSION = /^pinnace\/statements\/(?:[2-9]|[1-9]\d+)\n/;
+const HEAD_BYTES = 64;
 const LENGTH_BYTES = 4;
 
 export interface Record<K extends Kind> {
@@ -67,9 +70,14 @@ export class Records<K extends 'node' | 'tags'> {
   }
 }
 
-/** The statements in a file, up to the first that is not whole; an unknown format holds none. */
+/**
+ * The statements in a file, up to the first that is not whole; an unknown format holds none.
+ * @throws STATE_NEWER: what signers that are gone said is nowhere else, and must not be written over; FILE_UNREADABLE
+ */
 export async function readRecords(keep: Keep): Promise<Uint8Array[]> {
   const file = Buffer.from((await keep.read()) ?? []);
+  if (OTHER_VERSION.test(file.toString('latin1', 0, HEAD_BYTES)))
+    throw new MirrorError('STATE_NEWER', 'the file of statements is of a newer version of Pinnace');
   if (!file.subarray(0, FILE_MAGIC.length).equals(FILE_MAGIC)) return [];
   const found: Uint8Array[] = [];
   for (let at = FILE_MAGIC.length; at + LENGTH_BYTES <= file.length; ) {

@@ -26,7 +26,8 @@ async function harm(path: string, how: Harm): Promise<boolean> {
       await mkdir(path);
       return true;
     case 'of a newer version': {
-      const text = bytes.toString().replace('"version":1', '"version":99').replace('"1.0.0"', '"9.0.0"');
+      const old = bytes.toString().replace('pinnace/statements/1\n', 'pinnace/statements/9\n');
+      const text = old.replace('"version":1', '"version":99').replace('"1.0.0"', '"9.0.0"');
       await writeFile(path, text);
       return text !== bytes.toString();
     }
@@ -41,7 +42,7 @@ const TORN: readonly Harm[] = ['cut in half', 'emptied'];
 
 function expected(file: string, how: Harm): { code: Code; exit: number } | undefined {
   if (how === 'a folder') return { code: 'FILE_UNREADABLE', exit: 69 };
-  if (HINTS.includes(file)) return undefined;
+  if (HINTS.includes(file) && how !== 'of a newer version') return undefined;
   if (file === 'audit.jsonl' && TORN.includes(how)) return undefined;
   return { code: how === 'of a newer version' ? 'STATE_NEWER' : 'STATE_INVALID', exit: 64 };
 }

@@ -170,6 +170,8 @@ void test('a file of records that was cut off is read up to its last whole state
   assert.equal((await readRecords(memoryKeep(file.subarray(0, 10)))).length, 0);
   assert.equal((await readRecords(memoryKeep(Buffer.from('something else entirely\n')))).length, 0);
   assert.equal((await readRecords(memoryKeep())).length, 0);
+  const newer = Buffer.concat([Buffer.from('pinnace/statements/2\n'), file.subarray(21)]);
+  await assert.rejects(readRecords(memoryKeep(newer)), { code: 'STATE_NEWER' });
   const again = await ground();
   for (const bytes of await readRecords(memoryKeep(file)))
     assert.equal(again.table.offer(bytes, me.peer, 'disk').outcome, 'taken');
