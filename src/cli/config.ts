@@ -36,6 +36,8 @@ const SPOOL_DEFAULT = '10GiB';
 const SPOOL_MAX_BYTES = 2 ** 50;
 const ADDRESS = /^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\]):([0-9]{1,5})$/;
 const PORT_MAX = 65_535;
+/** Hosts that only this machine reaches. */
+const LOOPBACK = /^(?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1)$/;
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 /** Splits `host:port`; IPv6 hosts stand in brackets. */
@@ -98,6 +100,12 @@ function store(top: Fields): Config['store'] {
 function mirror(top: Fields): Config['mirror'] {
   const fields = top.fields('mirror') ?? top.fail('mirror', 'is missing');
   const listen = address(fields, 'listen');
+  // Whoever reaches it may pull whatever this node has, shared or not, and is asked for no name.
+  if (!LOOPBACK.test(splitAddress(listen).host))
+    fields.fail(
+      'listen',
+      'must be on loopback (127.0.0.1, [::1] or localhost): who reaches it pulls as this node does',
+    );
   fields.end();
   return { listen };
 }

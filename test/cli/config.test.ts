@@ -29,6 +29,11 @@ void test('every optional setting has a default', () => {
   assert.equal(config.log.level, 'info');
 });
 
+void test('the mirror listens on loopback of either family', () => {
+  for (const listen of ['127.0.0.1:5000', '127.0.0.2:5000', '[::1]:5000', 'localhost:5000'])
+    assert.equal(parseConfig(MINIMAL.replace('127.0.0.1:5000', listen), '/c.yaml').mirror.listen, listen);
+});
+
 void test('containerd has its usual socket and the namespace of Kubernetes', () => {
   const { store } = parseConfig(`${MINIMAL}store: {kind: containerd}\n`, '/c.yaml');
   assert.deepEqual(store, { kind: 'containerd', socket: '/run/containerd/containerd.sock', namespaces: ['k8s.io'] });
@@ -38,6 +43,8 @@ const refused: readonly (readonly [string, string])[] = [
   ['an unknown key', `${MINIMAL}extra: 1\n`],
   ['an unknown key below', MINIMAL.replace('"}', '", tls: true}')],
   ['a port that is none', MINIMAL.replace('5000', '99999')],
+  ['a mirror that others reach', MINIMAL.replace('127.0.0.1:5000', '0.0.0.0:5000')],
+  ['a mirror on a name that is not localhost', MINIMAL.replace('127.0.0.1:5000', '127.0.0.1.example:5000')],
   ['a listen address without a port', MINIMAL.replace('127.0.0.1:5000', '127.0.0.1')],
   ['a node name that is no DNS label', MINIMAL.replace('n1', 'N_1')],
   ['no mirror', MINIMAL.replace(/mirror.*\n/, '')],
