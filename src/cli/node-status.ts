@@ -81,7 +81,7 @@ export function statusOf(facts: Facts): Status {
     mirror: config.mirror.listen,
     policy: `${config.policyFile} (${rooms.policy().hash.slice(0, 12)})`,
     holdings: facts.holdings(),
-    spool: { usedBytes: config.spool.maxBytes - rooms.spool.free, maxBytes: config.spool.maxBytes },
+    spool: { usedBytes: rooms.spool.used, maxBytes: config.spool.maxBytes },
     peers: rooms.peers.status().map(({ node, shunnedUntil, ...rest }) => ({
       name: node.name,
       peer: node.peer,

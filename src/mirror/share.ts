@@ -85,14 +85,18 @@ export class Sharing {
   async run(looked: () => void): Promise<void> {
     const { world, store, life, log } = this.#rooms;
     void store.watch(() => this.changed(), life);
+    let told = '';
     while (!life.aborted) {
       this.#stale = false;
       this.#dirty = Promise.withResolvers<void>();
       try {
         await this.refresh(looked);
+        told = '';
       } catch (error) {
         const { code, message } = asMirrorError(error, 'STORE_UNAVAILABLE', 'looking at the store');
-        log.warn({ code }, message);
+        // The same trouble is told once, however often it is tried again.
+        if (message !== told) log.warn({ code }, `${message}; trying again`);
+        told = message;
         await world.sleep(TELL_MS, life);
         this.#dirty.resolve();
       }

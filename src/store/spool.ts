@@ -73,6 +73,10 @@ class DiskSpool implements OpenSpool {
     return Math.max(0, this.#maxBytes - this.#used + evictable);
   }
 
+  get used(): number {
+    return this.#used;
+  }
+
   settled(): Promise<void> {
     return this.#saver.settled();
   }

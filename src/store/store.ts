@@ -60,6 +60,8 @@ export interface Keeping {
 export interface Spool {
   /** Bytes that a new content may have now, after what can be evicted was. */
   readonly free: number;
+  /** Bytes of all that is in it, whole or on its way. */
+  readonly used: number;
   /** Opens a whole content of the spool. */
   open(digest: Digest): Promise<Content | undefined>;
   /** Room for a content; evicts the least recently used whole ones, never an open one. @throws SPOOL_FULL */

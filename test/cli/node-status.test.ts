@@ -56,3 +56,13 @@ void test('a tag whose last statement ends soon is warned of while it still coun
   await story.world.advance(3 * DAY_MS);
   assert.ok(!warned(), 'it is over');
 });
+
+void test('what the spool has counts as used, although it may be evicted', async () => {
+  const image = storyImage('r.test/team/app:1', { layers: [5] });
+  for (const name of ['a', 'b']) (await story.node(name)).keep(image);
+  await story.share();
+  const node = await story.node('n1', { kind: 'containerd' });
+  assert.equal(statusOf(factsOf(node)).spool.usedBytes, 0);
+  await story.get(node, story.manifest(image));
+  assert.equal(statusOf(factsOf(node)).spool.usedBytes, image.target.size);
+});
