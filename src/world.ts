@@ -48,16 +48,16 @@ export const realWorld: World = {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      // A timer holds at most 2^31 - 1 ms, and fires at once beyond that.
+      // A timer may fire a little early, and holds at most 2^31 - 1 ms.
       const until = performance.now() + ms;
-      const wait = (): NodeJS.Timeout => {
+      const arm = (left: number): NodeJS.Timeout =>
+        setTimeout(look, Math.min(Math.max(0, Math.ceil(left)), TIMER_MAX_MS));
+      const look = (): void => {
         const left = until - performance.now();
-        return setTimeout(
-          left > TIMER_MAX_MS ? () => (timer = wait()) : done,
-          Math.max(0, Math.min(left, TIMER_MAX_MS)),
-        );
+        if (left > 0) timer = arm(left);
+        else done();
       };
-      let timer = wait();
+      let timer = arm(ms);
       signal?.addEventListener('abort', done, { once: true });
     }),
   random: length => randomFillSync(new Uint8Array(length)),
