@@ -1,4 +1,4 @@
-/** What a node tells and gives: only what policy shares, as soon as it is hashed, until it is gone. */
+/** What a node tells: only what policy shares, as soon as it is hashed, until it is gone. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { type Code, hasCode } from '../../src/errors.ts';
@@ -55,32 +55,6 @@ void test('with an empty share nothing is told, stated or given, and everything 
   assert.deepEqual([node.told.holdings, node.told.tags], [[], []]);
   await assert.rejects(ask(node, image.layers[0]!.digest), is('CONTENT_ABSENT'));
   assert.ok((await story.get(node, story.blob(image, image.layers[0]!))).whole);
-});
-
-void test('to a peer, what is not shared and what does not exist look the same; the refusal is recorded', async () => {
-  const image = storyImage(NAME);
-  const node = await holder(image, NOTHING);
-  const codes: unknown[] = [];
-  for (const digest of [image.layers[0]!.digest, storyImage('r.test/none/x:1').target.digest])
-    for (const one of [ask(node, digest), node.giver.proof(story.hub.join('other').node, digest)])
-      await one.catch((error: { code: string; message: string }) =>
-        codes.push([error.code, error.message.replace(digest, '')]),
-      );
-  assert.equal(codes.length, 4);
-  assert.ok(codes.every(code => String(code) === String(codes[0])));
-  assert.deepEqual(
-    node.audit.of('serve.refused').map(({ code }) => code),
-    Array.from({ length: 4 }, () => 'NOT_SHARED'),
-  );
-});
-
-void test('a content that a shared and an unshared image have in common is given', async () => {
-  const image = storyImage(NAME, { seed: 'one' });
-  const twin = storyImage('r.test/private/app:1', { seed: 'one' });
-  const node = await holder(image, OPEN_POLICY.replace('share: [r.test/**]', 'share: [r.test/team/**]'));
-  node.keep(twin);
-  await story.share();
-  await (await ask(node, twin.layers[0]!.digest)).done(0);
 });
 
 void test('what left the store is withdrawn at once, and recorded', async () => {
@@ -154,22 +128,6 @@ void test('a hash that ends after its image is gone tells nothing', async () => 
   assert.equal(node.told.holdings.length, 3);
 });
 
-void test('a gift that runs when its content goes ends whole', async () => {
-  const image = storyImage(NAME);
-  const node = await holder(image);
-  const { digest, size } = image.layers[0]!;
-  const gift = await ask(node, digest, 0, size);
-  node.store.unname(image.reference);
-  node.store.drop(digest);
-  await story.share();
-  const bytes = Buffer.alloc(size);
-  assert.equal(await gift.read(bytes, 0), size);
-  assert.ok(bytes.equals(image.contents.get(digest)!));
-  await gift.done(size);
-  assert.equal(node.audit.of('serve.ended')[0]!.bytes, size);
-  await assert.rejects(ask(node, digest), is('CONTENT_ABSENT'));
-});
-
 void test('another policy is in force at once, both ways', async () => {
   const image = storyImage(NAME);
   const node = await holder(image, NOTHING);
@@ -211,39 +169,6 @@ void test('what rotted before it was hashed is not told, and is recorded once', 
   );
 });
 
-void test('a peer’s doubt makes a node hash again, at most once in ten minutes, and withdraw what rotted', async () => {
-  const image = storyImage(NAME);
-  const node = await holder(image);
-  const other = story.hub.join('other').node;
-  const { digest } = image.layers[0]!;
-  node.giver.doubt(other, digest);
-  await story.share();
-  assert.ok(node.told.holdings.includes(digest));
-  await story.world.advance(600_000);
-  node.store.rot(digest);
-  node.giver.doubt(other, digest);
-  await story.share();
-  assert.ok(!node.told.holdings.includes(digest));
-  assert.ok(node.audit.of('store.corrupt').length > 0);
-});
-
-void test('a doubt while the store is away, or while nothing can be recorded, ends no node', async () => {
-  const image = storyImage(NAME, { layers: [3 * MIB, 2 * MIB] });
-  const node = await holder(image);
-  const other = story.hub.join('other').node;
-  node.store.away(true);
-  node.giver.doubt(other, image.layers[0]!.digest);
-  await story.world.settle();
-  node.store.away(false);
-  node.store.rot(image.layers[1]!.digest);
-  node.audit.broken = true;
-  node.giver.doubt(other, image.layers[1]!.digest);
-  await story.world.settle();
-  node.audit.broken = false;
-  await story.share();
-  assert.ok(!node.told.holdings.includes(image.layers[1]!.digest));
-});
-
 void test('where nothing can be recorded nothing new is told and nothing is given', async () => {
   const image = storyImage(NAME);
   const node = await holder(image);
@@ -268,12 +193,4 @@ void test('a store that is away is looked at again until it is back', async () =
   node.store.away(false);
   await story.world.advance(2_000);
   assert.equal(node.told.holdings.length, 3);
-});
-
-void test('a range beyond the content is absent', async () => {
-  const image = storyImage(NAME);
-  const node = await holder(image);
-  const { digest, size } = image.layers[0]!;
-  await assert.rejects(ask(node, digest, 0, size + 1), is('CONTENT_ABSENT'));
-  await assert.rejects(ask(node, digest, size, 1), is('CONTENT_ABSENT'));
 });
