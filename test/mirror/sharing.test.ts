@@ -99,6 +99,28 @@ void test('a long hash does not hold back a withdrawal', async () => {
   assert.deepEqual(node.told.holdings, []);
 });
 
+void test('what is hashed is told, and its tag stated, while something large is hashed for long', async () => {
+  const small = storyImage(NAME, { layers: [10] });
+  const large = storyImage('r.test/team/large:1', { layers: [3 * MIB] });
+  const node = await story.node('holder', {
+    twist: ({ store, hashes }) => ({
+      store,
+      hashes: {
+        prove: (content, signal) =>
+          content.size > MIB ? new Promise<never>(() => undefined) : hashes.prove(content, signal),
+        again: (content, signal) => hashes.again(content, signal),
+        known: digest => hashes.known(digest),
+      },
+    }),
+  });
+  await story.world.advance(10);
+  node.keep(large);
+  node.keep(small);
+  await story.world.advance(2_000);
+  for (const digest of small.contents.keys()) assert.ok(node.told.holdings.includes(digest));
+  assert.ok(node.told.tags.includes(NAME));
+});
+
 void test('a hash that ends after its image is gone tells nothing', async () => {
   const large = storyImage(NAME, { layers: [3 * MIB] });
   const open = Promise.withResolvers<void>();
