@@ -47,7 +47,10 @@ export interface Containerd {
 export const PAUSE_IMAGE = 'pinnace.test/pause:1';
 const READY_TIMEOUT_MS = 20_000;
 
-/** restrict_oom_score_adj: a machine may lack the right to make its processes less likely to be killed. */
+/**
+ * restrict_oom_score_adj: a machine may lack the right to make its processes less likely to be killed. NRI has one socket
+ * for the whole machine, over which two daemons would fall out.
+ */
 function configuration(folder: string, options: ContainerdOptions): string {
   const at = (name: string): string => JSON.stringify(join(folder, name));
   const head = (version: number): string =>
@@ -79,6 +82,8 @@ function configuration(folder: string, options: ContainerdOptions): string {
   [plugins.'io.containerd.cri.v1.runtime'.cni]
     bin_dirs = [${at('cni')}]
     conf_dir = ${at('cni')}
+[plugins.'io.containerd.nri.v1.nri']
+  disable = true
 ${parallel ? `[plugins.'io.containerd.transfer.v1.local']\n  concurrent_layer_fetch_buffer = ${parallel}\n` : ''}`;
 }
 
