@@ -16,6 +16,8 @@ const TAP = '127.0.0.1:5009';
 const MIB = 2 ** 20;
 /** One part of containerd's parallel mode, in bytes. */
 const PART = MIB;
+/** The links of two that die in mid-transfer, in Mbit/s. */
+const CUT_MBIT = 100;
 /** No request that stalling peers hold up takes longer, in milliseconds. */
 const LONGEST_MS = 15_000;
 
@@ -110,9 +112,12 @@ function stalls(parallel: boolean): void {
     const [hung, vouched] = [await layered(lab, 'hung', 3, 4), await layered(lab, 'vouched', 3, 4)];
     const registry = await lab.registry('r');
     for (const image of [hung, vouched]) await registry.push(image);
-    const [a, s] = [await holder(lab, 'a', vouched, 'stall'), await holder(lab, 's', vouched, 'stall')];
+    const [a, s, b] = await Promise.all([
+      holder(lab, 'a', vouched, 'stall'),
+      holder(lab, 's', vouched, 'stall'),
+      puller(lab, parallel, registry.endpoint),
+    ]);
     await s.containerd.load(await lab.archive(hung));
-    const b = await puller(lab, parallel, registry.endpoint);
     await joined(a, s, b);
     await b.node.hears('a', ownContents(vouched).length);
     await b.node.hears('s', ownContents(vouched).length + ownContents(hung).length);
@@ -136,11 +141,13 @@ systemTest('parallel mode: cold, warm and cut pulls end well', async lab => {
   const cut = await layered(lab, 'cut', 2, 16);
   const registry = await lab.registry('r');
   await registry.push(cut);
-  const a = await holder(lab, 'a', cold);
+  const [a, b, d, e] = await Promise.all([
+    holder(lab, 'a', cold),
+    puller(lab, true, registry.endpoint),
+    holder(lab, 'd', cut, 'die'),
+    holder(lab, 'e', cut, 'die'),
+  ]);
   await a.containerd.load(await lab.archive(warm));
-  const d = await holder(lab, 'd', cut, 'die');
-  const e = await holder(lab, 'e', cut, 'die');
-  const b = await puller(lab, true, registry.endpoint);
   await joined(a, b, d, e);
   for (const [name, image] of [
     ['a', cold],
@@ -166,8 +173,14 @@ systemTest('parallel mode: cold, warm and cut pulls end well', async lab => {
   const parts = ofLayers(b.tap, warm);
   assert.ok(parts.every(({ status }) => status === 206) && parts.length >= 6, told(parts));
 
-  // Cut: two nodes vouch, so bytes go out at once; both die half way, and the upstream finishes.
+  // Cut: two nodes vouch, so bytes go out at once; both die half way, and the upstream finishes. Slow enough that
+  // containerd asks while they still live.
+  for (const { node } of [d, e]) await node.host.shape(CUT_MBIT);
   await b.containerd.cri.pull(cut.reference, { timeoutMs: 90_000 });
   await assertHolds(b.containerd, cut);
-  assert.ok(ofLayers(b.tap, cut).some(({ status, bytes, end }) => status === 200 && bytes > 0 && end === 'fin'));
+  const ends = ofLayers(b.tap, cut);
+  assert.ok(
+    ends.some(({ status, bytes, end }) => status === 200 && bytes > 0 && end === 'fin'),
+    told(ends),
+  );
 });
