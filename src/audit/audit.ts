@@ -40,6 +40,7 @@ export type Event =
   | { readonly event: 'tag.stated'; readonly reference: string; readonly digest: Digest; readonly origin: string }
   | { readonly event: 'tag.adopted'; readonly reference: string; readonly digest: Digest }
   | { readonly event: 'tag.forgotten'; readonly reference: string }
+  | { readonly event: 'image.removed'; readonly reference: string }
   | { readonly event: 'pull.refused'; readonly reference: string; readonly code: Code; readonly count?: number }
   | {
       readonly event: 'pull.started';

@@ -5,6 +5,7 @@ import { debugBundle } from './debug-bundle.ts';
 import { evidenceClear, evidenceList, evidenceShow } from './evidence.ts';
 import { importCommand } from './import.ts';
 import { pullCommand } from './pull.ts';
+import { remove } from './remove.ts';
 import { revoke } from './revoke.ts';
 import { rosterSign } from './roster.ts';
 import { run } from './run.ts';
@@ -22,6 +23,7 @@ export const commands: readonly Command[] = [
   rosterSign,
   importCommand,
   pullCommand,
+  remove,
   tagsList,
   tagsAdopt,
   tagsForget,

@@ -44,6 +44,20 @@ export async function openControls(ground: Ground, rooms: Rooms, facts: Facts, c
       await rooms.peers.stateTags(rooms.stated.under(rooms.policy()));
       return { reference: name, forgotten };
     },
+    async remove(reference) {
+      const name = formatReference(reference);
+      if (!rooms.store.keeping)
+        throw new MirrorError(
+          'STORE_UNAVAILABLE',
+          'the store is containerd’s: remove the image with your container runtime',
+        );
+      if (!(await rooms.store.images()).some(image => formatReference(image.reference) === name))
+        throw new MirrorError('CONTENT_ABSENT', `this node holds no image ${name}; see its layout's index.json`);
+      await audit.record({ event: 'image.removed', reference: name });
+      await rooms.store.keeping.remove(reference);
+      changed();
+      return { reference: name };
+    },
     evidence: () => Promise.resolve(evidence.list().map(one => ({ ...one, ...named(one.peer) }))),
     async clearEvidence(id) {
       await audit.record({ event: 'evidence.cleared', id });

@@ -22,6 +22,7 @@ export interface Controls {
   tags(): Promise<object>;
   adopt(reference: TagReference): Promise<object>;
   forget(reference: TagReference): Promise<object>;
+  remove(reference: Reference): Promise<object>;
   evidence(): Promise<readonly { readonly id: string }[]>;
   clearEvidence(idOrPeer: string): Promise<boolean>;
   /** Calls `line` with each step of the work. */
@@ -55,6 +56,7 @@ export function controlServer(controls: Controls): FastifyInstance {
   server.get('/tags', () => controls.tags());
   server.post('/tags/adopt', request => controls.adopt(parseTagReference(field(request.body, 'reference'))));
   server.post('/tags/forget', request => controls.forget(parseTagReference(field(request.body, 'reference'))));
+  server.post('/remove', request => controls.remove(parseReference(field(request.body, 'reference'))));
   server.get('/evidence', () => controls.evidence());
   server.post('/evidence/clear', async request => ({
     cleared: await controls.clearEvidence(field(request.body, 'id')),

@@ -13,7 +13,7 @@ export const ANSWER_MS = 2_000;
 /** A fetch that for so long checked no chunk, and turned to no other holder, stands still. */
 export const ADVANCE_MS = 5_000;
 /** However many holders it turns to, a fetch that checked no chunk for so long stands still. */
-export const STANDSTILL_MS = 14_000;
+export const STANDSTILL_MS = 11_000;
 /** How long an answer may go without a byte; containerd gives a pull up after 300 s. */
 export const SILENCE_MS = 240_000;
 /** After an answer without a byte, for so long the same content is given whole or not at all. */

@@ -99,8 +99,7 @@ async function readLocal(rooms: ManifestRooms, digest: Digest): Promise<Read | u
 
 async function fromPeers(rooms: ManifestRooms, owner: Owner, digest: Digest): Promise<Read> {
   const known = rooms.catalogue.describe(owner, digest);
-  const said = rooms.peers.holders(digest).map(holder => holder.size);
-  const sizes = known ? [known.size] : [...new Set(said)].slice(0, SIZES_TRIED);
+  const sizes = known ? [known.size] : saidSizes(rooms.peers.holders(digest).map(holder => holder.size));
   let last: unknown = new MirrorError(
     'CONTENT_ABSENT',
     `${digest}: no reachable node says that it holds this manifest`,
@@ -121,6 +120,14 @@ async function fromPeers(rooms: ManifestRooms, owner: Owner, digest: Digest): Pr
     }
   }
   throw last;
+}
+
+/** The sizes that holders say, those that most of them say first. */
+function saidSizes(said: readonly number[]): readonly number[] {
+  const votes = new Map<number, number>();
+  for (const size of said) votes.set(size, (votes.get(size) ?? 0) + 1);
+  const sorted = [...votes].sort(([, a], [, b]) => b - a);
+  return sorted.slice(0, SIZES_TRIED).map(([size]) => size);
 }
 
 /**

@@ -108,11 +108,12 @@ async function blob(rooms: Rooms, reference: Reference, request: PullRequest): P
 /** Whole, proved content of the store or the spool. A store's content that takes long to prove is "not here" for now. */
 async function openWhole(rooms: Rooms, digest: Digest): Promise<{ content: Content; from: string } | undefined> {
   const spooled = await rooms.spool.open(digest);
-  if (spooled && rooms.fetches.proved(digest)) return { content: spooled, from: 'spool' };
-  // What lay on the disk before this run is hashed first: a disk may rot.
   const content = spooled ?? (await openStored(rooms, digest));
   if (!content) return undefined;
   const from = spooled ? 'spool' : 'store';
+  // What lay on the disk before this run is hashed first: a disk may rot. What moved from the spool into our own store
+  // is the file that was proved.
+  if (rooms.fetches.proved(digest) && (spooled || rooms.store.keeping)) return { content, from };
   const proving = rooms.hashes.prove(content, rooms.life);
   try {
     await within(rooms.world, ANSWER_MS, rooms.life, 'CONTENT_ABSENT', `proving ${digest}`, () => proving);
@@ -129,6 +130,9 @@ async function openWhole(rooms: Rooms, digest: Digest): Promise<{ content: Conte
 
 async function openStored(rooms: Rooms, digest: Digest): Promise<Content | undefined> {
   try {
+    const stored = await rooms.store.open(digest);
+    if (stored || !rooms.pulls.moving) return stored;
+    await rooms.pulls.moving;
     return await rooms.store.open(digest);
   } catch (error) {
     return unusable(rooms, digest, error);

@@ -33,6 +33,8 @@ export interface Root {
 export class Pulls {
   readonly #recent: Pull[] = [];
   readonly #roots = new Map<string, Root>();
+  /** A content that is just now moving from the spool into the store, and for a moment is in neither. */
+  moving: Promise<void> | undefined;
 
   add(pull: Pull): Pull {
     this.#recent.push(pull);

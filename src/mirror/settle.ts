@@ -45,9 +45,12 @@ async function settleOne(rooms: SettleRooms, keeping: Keeping, key: string, root
     if (!found) return;
     let moved = false;
     for (const digest of found.contents) {
-      const path = await rooms.spool.take(digest);
-      if (path) await keeping.adopt(digest, path);
-      moved ||= path !== undefined;
+      const move = moveOne(rooms, keeping, digest);
+      rooms.pulls.moving = move.then(
+        () => undefined,
+        () => undefined,
+      );
+      moved = (await move) || moved;
     }
     if (moved || !root.named) await keeping.name(root.reference, root.target);
     root.named = true;
@@ -60,6 +63,13 @@ async function settleOne(rooms: SettleRooms, keeping: Keeping, key: string, root
     rooms.log.warn({ reference: key, code }, `could not keep ${key}: ${message}`);
     rooms.pulls.settled(key);
   }
+}
+
+/** True where the content was in the spool, and is in the store now. */
+async function moveOne(rooms: SettleRooms, keeping: Keeping, digest: Digest): Promise<boolean> {
+  const path = await rooms.spool.take(digest);
+  if (path) await keeping.adopt(digest, path);
+  return path !== undefined;
 }
 
 const openHere = async (rooms: SettleRooms, digest: Digest): Promise<Content | undefined> =>

@@ -1,10 +1,8 @@
-/** Names to addresses, by the machine's own name servers. Promises: IPv4 first, and what one family lacks does not fail the other. */
-import { resolve4, resolve6 } from 'node:dns/promises';
+/** Names to addresses, as the machine itself resolves them: its hosts file and its name servers; no cluster DNS is needed. */
+import { lookup } from 'node:dns/promises';
 
-/** All addresses of `host`. Rejects where there is none of either family. */
+/** All addresses of `host`, of both families. Rejects where there is none. */
 export async function resolveHost(host: string): Promise<readonly string[]> {
-  const found = await Promise.allSettled([resolve4(host), resolve6(host)]);
-  const hosts = found.flatMap(one => (one.status === 'fulfilled' ? one.value : []));
-  if (hosts.length === 0 && found[0]?.status === 'rejected') throw found[0].reason;
-  return hosts;
+  const found = await lookup(host, { all: true, order: 'ipv4first' });
+  return found.map(({ address }) => address);
 }
