@@ -62,6 +62,16 @@ void test('of an index the pulled platform is enough, and the others may follow'
   assert.ok(node.told.holdings.includes(image.images[1]!.layers[0]!.digest));
 });
 
+void test('a second name of an image that is here already is kept too', async () => {
+  const image = storyImage(NAME, { layers: [5] });
+  const twin = storyImage('r.test/team/app:2', { layers: [5], seed: NAME });
+  assert.equal(twin.target.digest, image.target.digest);
+  await holders(image, twin);
+  const node = await story.node('client');
+  for (const one of [image, twin]) await pullAll(node, one);
+  assert.deepEqual(await names(node), [`team/app:1 ${image.target.digest}`, `team/app:2 ${image.target.digest}`]);
+});
+
 void test('an image that lacks a layer stays in the spool and gets no name', async () => {
   const image = storyImage(NAME, { layers: [5, 6] });
   await holders(image);
