@@ -39,6 +39,8 @@ export interface Plan {
   readonly warm: number;
   readonly signal: AbortSignal;
   readonly say: (text: string) => void;
+  /** Outside the timed part, just before each run of anybody. */
+  readonly before?: () => Promise<unknown>;
 }
 
 const ownCpu = (): number => {
@@ -67,9 +69,10 @@ async function timed(contender: Contender): Promise<Sample> {
   return { seconds, cpu, peak, foreign: Math.max(0, (machineCpu() - machine - ours) / seconds) };
 }
 
-async function once(contender: Contender): Promise<Sample> {
+async function once(contender: Contender, before: Plan['before']): Promise<Sample> {
   try {
     await contender.prepare?.();
+    await before?.();
     const sample = await timed(contender);
     await contender.check?.();
     return sample;
@@ -84,7 +87,7 @@ export async function race(contenders: readonly Contender[], plan: Plan): Promis
   for (let round = -plan.warm; round < plan.rounds; round++) {
     for (const contender of contenders) {
       plan.signal.throwIfAborted();
-      const sample = await once(contender);
+      const sample = await once(contender, plan.before);
       if (round >= 0) samples.get(contender.name)!.push(sample);
       const speed = contender.bytes > 0 ? `, ${Math.round(contender.bytes / 1e6 / sample.seconds)} MB/s` : '';
       const which = round < 0 ? 'warm' : `${round + 1}/${plan.rounds}`;
