@@ -42,7 +42,7 @@ void test('the frames of lanes are written as their golden file, and read back',
   assert.deepEqual(parseRequest(encodeRequest(long)), long);
   assert.deepEqual(parseAnswer(encodeAnswer({ length: request.length }), request), { length: request.length });
   assert.equal(parseAnswer(encodeAnswer('absent'), request), 'absent');
-  assert.deepEqual(parseOffer(encodeOffer(offer)), offer);
+  assert.equal(hex(encodeOffer(parseOffer(encodeOffer(offer)))), hex(encodeOffer(offer)));
 });
 
 /** The stream, and each frame that was sent on it. */
