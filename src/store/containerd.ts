@@ -29,6 +29,11 @@ const NAMESPACE = /^[A-Za-z0-9]+(?:[-._][A-Za-z0-9]+)*$/;
 const NAMESPACE_MAX = 76;
 /** containerd writes this label, with a host behind it, on what it fetched from a registry. */
 const SOURCE_LABEL = 'containerd.io/distribution.source.';
+/**
+ * For so long the record of an image's target is believed: a look at hundreds of images after each new one would keep the
+ * node from answering. Content itself is asked for whenever it is opened.
+ */
+const KNOWN_MS = 60_000;
 /** Records that are asked for at once. */
 const ASKED_AT_ONCE = 16;
 
@@ -62,6 +67,9 @@ class ContainerdStore implements Store {
   readonly #disk: Disk;
   /** The content store's folder, as last told. */
   #root: string | undefined;
+  /** Records of targets, by namespace and digest, asked since `#knownSince` (monotonic ms). */
+  #known = new Map<string, BlobRecord>();
+  #knownSince = 0;
 
   constructor(options: ContainerdOptions) {
     this.#options = options;
@@ -70,6 +78,8 @@ class ContainerdStore implements Store {
   }
 
   async images(): Promise<readonly Image[]> {
+    const now = this.#options.world.monotonic();
+    if (now - this.#knownSince >= KNOWN_MS) [this.#known, this.#knownSince] = [new Map(), now];
     const images = new Map<string, Image>();
     for (const namespace of this.#options.namespaces) {
       const named = (await this.#client.images(namespace)).flatMap(image => {
@@ -77,7 +87,7 @@ class ContainerdStore implements Store {
         return reference ? [{ ...image, reference }] : [];
       });
       const targets = [...new Set(named.map(({ target }) => target.digest))];
-      const records = await eachOf(targets, digest => this.#client.blob(namespace, digest));
+      const records = await eachOf(targets, digest => this.#target(namespace, digest));
       const recordOf = new Map(targets.map((digest, at) => [digest, records[at]]));
       for (const { reference, target, createdAt } of named) {
         const record = recordOf.get(target.digest);
@@ -88,6 +98,16 @@ class ContainerdStore implements Store {
       }
     }
     return [...images.values()];
+  }
+
+  /** The record of an image's target; one that was there a little while ago is not asked for again. */
+  async #target(namespace: string, digest: Digest): Promise<BlobRecord | undefined> {
+    const key = `${namespace} ${digest}`;
+    const known = this.#known.get(key);
+    if (known) return known;
+    const record = await this.#client.blob(namespace, digest);
+    if (record) this.#known.set(key, record);
+    return record;
   }
 
   async open(digest: Digest): Promise<Content | undefined> {
