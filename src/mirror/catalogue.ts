@@ -2,7 +2,14 @@
  * Which content belongs to which name. Promises: keyed by digest *and* owner, so that content known under one name is
  * not found under another; bounded. What is in it was read from proved manifests. Refuses to know where bytes are.
  */
-import type { Descriptor, Digest, Reference, Registry, Repository } from '../oci/oci.ts';
+import {
+  isManifestType,
+  type Descriptor,
+  type Digest,
+  type Reference,
+  type Registry,
+  type Repository,
+} from '../oci/oci.ts';
 
 /** `registry/repository`. */
 export type Owner = string & { readonly __brand: 'Owner' };
@@ -30,21 +37,30 @@ export interface Shared extends Closure {
 
 type Descriptors = Map<Digest, Descriptor>;
 
+/** What was learnt of a name through the mirror. */
+interface Learnt {
+  readonly listed: Descriptors;
+  /** Manifests whose lists are in `listed`. */
+  readonly opened: Set<Digest>;
+}
+
 export class Catalogue {
-  readonly #learnt = new Map<Owner, Descriptors>();
+  readonly #learnt = new Map<Owner, Learnt>();
   #held = new Map<Owner, Descriptors>();
   #shared = new Map<Digest, Shared[]>();
 
-  /** Remembers what a manifest that was proved under this name lists. */
-  learn(owner: Owner, descriptors: readonly Descriptor[]): void {
-    const known = this.#learnt.get(owner) ?? new Map<Digest, Descriptor>();
+  /** Remembers what a manifest that was proved under this name lists; `manifest` is its own descriptor. */
+  learn(owner: Owner, manifest: Descriptor, children: readonly Descriptor[]): void {
+    const known = this.#learnt.get(owner) ?? { listed: new Map<Digest, Descriptor>(), opened: new Set<Digest>() };
     this.#learnt.delete(owner);
     this.#learnt.set(owner, known);
-    for (const descriptor of descriptors) {
-      known.delete(descriptor.digest);
-      known.set(descriptor.digest, descriptor);
+    for (const descriptor of [manifest, ...children]) {
+      known.listed.delete(descriptor.digest);
+      known.listed.set(descriptor.digest, descriptor);
     }
-    trim(known, LEARNT_MAX_PER_OWNER);
+    known.opened.add(manifest.digest);
+    trim(known.listed, LEARNT_MAX_PER_OWNER);
+    for (const digest of known.opened) if (!known.listed.has(digest)) known.opened.delete(digest);
     trim(this.#learnt, LEARNT_MAX_OWNERS);
   }
 
@@ -70,7 +86,7 @@ export class Catalogue {
 
   /** The descriptor of a digest under a name, from a proved manifest; undefined where none lists it. */
   describe(owner: Owner, digest: Digest): Descriptor | undefined {
-    return this.#held.get(owner)?.get(digest) ?? this.#learnt.get(owner)?.get(digest);
+    return this.#held.get(owner)?.get(digest) ?? this.#learnt.get(owner)?.listed.get(digest);
   }
 
   /** True where an image of that name in the store reaches the digest. */
@@ -80,7 +96,16 @@ export class Catalogue {
 
   /** Everything known under a name. */
   under(owner: Owner): readonly Descriptor[] {
-    return [...(this.#held.get(owner)?.values() ?? []), ...(this.#learnt.get(owner)?.values() ?? [])];
+    return [...(this.#held.get(owner)?.values() ?? []), ...(this.#learnt.get(owner)?.listed.values() ?? [])];
+  }
+
+  /** Manifests that were listed under a name, but of which nobody read here what they list. */
+  unopened(owner: Owner): readonly Descriptor[] {
+    const { listed, opened } = this.#learnt.get(owner) ?? {};
+    const held = this.#held.get(owner);
+    return [...(listed?.values() ?? [])].filter(
+      ({ mediaType, digest }) => isManifestType(mediaType) && !opened?.has(digest) && !held?.has(digest),
+    );
   }
 
   /** The shared images that reach the digest. */

@@ -9,7 +9,6 @@ import {
   type Digest,
   digestOf,
   algorithmOf,
-  isManifestType,
   MANIFEST_MAX_BYTES,
   type Manifest,
   parseManifest,
@@ -72,7 +71,7 @@ export async function manifestOf(rooms: ManifestRooms, owner: Owner, digest: Dig
   const { bytes, from } = local || (await fromPeers(rooms, owner, digest));
   const manifest = parseManifest(bytes);
   const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
-  rooms.catalogue.learn(owner, [descriptor, ...childrenOf(manifest)]);
+  rooms.catalogue.learn(owner, descriptor, childrenOf(manifest));
   return { bytes, manifest, descriptor, from };
 }
 
@@ -141,13 +140,10 @@ export async function describe(
 ): Promise<Descriptor> {
   const known = rooms.catalogue.describe(owner, digest);
   if (known) return known;
-  const read = new Set<Digest>();
-  for (const descriptor of rooms.catalogue.under(owner)) {
-    if (!isManifestType(descriptor.mediaType) || read.has(descriptor.digest) || read.size >= EXPAND_MAX) continue;
-    read.add(descriptor.digest);
+  for (const descriptor of rooms.catalogue.unopened(owner).slice(-EXPAND_MAX)) {
     try {
       const stored = await storedManifest(rooms, descriptor.digest);
-      if (stored) rooms.catalogue.learn(owner, childrenOf(stored.manifest));
+      if (stored) rooms.catalogue.learn(owner, descriptor, childrenOf(stored.manifest));
     } catch (error) {
       // One that rotted must not hide what the others list.
       const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `reading ${descriptor.digest}`);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Catalogue, ownerOf } from '../../src/mirror/catalogue.ts';
-import { type Descriptor, digestOf, OCI_LAYER, parseReference } from '../../src/oci/oci.ts';
+import { type Descriptor, digestOf, OCI_LAYER, OCI_MANIFEST, parseReference } from '../../src/oci/oci.ts';
 
 const descriptor = (text: string): Descriptor => ({
   mediaType: OCI_LAYER,
@@ -20,7 +20,7 @@ const PRIVATE = ownerOf(parseReference('r.test/private/b:1'));
 void test('content known under one name is not found under another', () => {
   const catalogue = new Catalogue();
   const secret = descriptor('secret');
-  catalogue.learn(PRIVATE, [secret]);
+  catalogue.learn(PRIVATE, descriptor('manifest'), [secret]);
   catalogue.hold([image('r.test/private/b:1', secret)]);
   assert.deepEqual(catalogue.describe(PRIVATE, secret.digest), secret);
   assert.equal(catalogue.describe(PUBLIC, secret.digest), undefined);
@@ -50,7 +50,20 @@ void test('a content that two images reach stays shared while one of them is', (
 void test('what is learnt is bounded: the name longest unused goes', () => {
   const catalogue = new Catalogue();
   const first = descriptor('first');
-  catalogue.learn(PUBLIC, [first]);
-  for (let i = 0; i < 1024; i++) catalogue.learn(ownerOf(parseReference(`r.test/x${i}/y:1`)), [descriptor(String(i))]);
+  catalogue.learn(PUBLIC, descriptor('manifest'), [first]);
+  for (let i = 0; i < 1024; i++)
+    catalogue.learn(ownerOf(parseReference(`r.test/x${i}/y:1`)), descriptor(String(i)), []);
   assert.equal(catalogue.describe(PUBLIC, first.digest), undefined);
+});
+
+test('a manifest is unopened until what it lists is known, or an image in the store reaches it', () => {
+  const catalogue = new Catalogue();
+  const [index, own, other] = ['index', 'own', 'other'].map(text => ({ ...descriptor(text), mediaType: OCI_MANIFEST }));
+  catalogue.learn(PUBLIC, index!, [own!, other!, descriptor('layer')]);
+  assert.deepEqual(catalogue.unopened(PUBLIC), [own, other]);
+  catalogue.learn(PUBLIC, own!, [descriptor('another layer')]);
+  assert.deepEqual(catalogue.unopened(PUBLIC), [other]);
+  catalogue.hold([image('r.test/public/a:1', other!)]);
+  assert.deepEqual(catalogue.unopened(PUBLIC), []);
+  assert.deepEqual(catalogue.unopened(PRIVATE), []);
 });
