@@ -56,7 +56,7 @@ void test('what is learnt is bounded: the name longest unused goes', () => {
   assert.equal(catalogue.describe(PUBLIC, first.digest), undefined);
 });
 
-test('a manifest is unopened until what it lists is known, or an image in the store reaches it', () => {
+void test('a manifest is unopened until what it lists is known, or an image in the store reaches it', () => {
   const catalogue = new Catalogue();
   const [index, own, other] = ['index', 'own', 'other'].map(text => ({ ...descriptor(text), mediaType: OCI_MANIFEST }));
   catalogue.learn(PUBLIC, index!, [own!, other!, descriptor('layer')]);
