@@ -5,7 +5,7 @@
  */
 import { assert } from '../errors.ts';
 import type { Digest, PeerId } from '../oci/oci.ts';
-import type { TagClaim } from './trust.ts';
+import type { TagClaim } from './claims.ts';
 import { CLOCK_SKEW_MS } from '../world.ts';
 
 interface Candidate {

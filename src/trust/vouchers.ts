@@ -5,7 +5,7 @@
 import { assert } from '../errors.ts';
 import type { PeerId } from '../oci/oci.ts';
 import type { Root } from '../proof/proof.ts';
-import type { Claim, Vouching } from './trust.ts';
+import type { Claim, Vouching } from './claims.ts';
 
 /**
  * What `claims` about one digest amount to: the root that `k` distinct attesting nodes name while none of them names
