@@ -76,6 +76,7 @@ export type Event =
       readonly bytes: number;
       readonly code?: Code;
     }
+  | { readonly event: 'serve.proof'; readonly peer: PeerId; readonly digest: Digest }
   | {
       readonly event: 'serve.refused';
       readonly peer: PeerId;

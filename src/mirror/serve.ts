@@ -22,6 +22,7 @@ export function serving(rooms: ServeRooms, gone: (digest: Digest) => void): Give
     async proof(node, digest) {
       const proof = rooms.catalogue.sharers(digest).length ? await rooms.hashes.known(digest) : undefined;
       if (!proof) return refuse(rooms, node, digest);
+      await rooms.audit.record({ event: 'serve.proof', peer: node.peer, digest });
       return proof;
     },
     doubt(node, digest) {

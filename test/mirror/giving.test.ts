@@ -123,6 +123,13 @@ void test('the proof of what is no longer shared is not given, though it is know
   const other = story.hub.join('other').node;
   const { digest } = image.layers[0]!;
   await node.giver.proof(other, digest);
+  assert.deepEqual(
+    node.audit.of('serve.proof').map(({ peer, digest: of }) => [peer, of]),
+    [[other.peer, digest]],
+  );
+  node.audit.broken = true;
+  await assert.rejects(node.giver.proof(other, digest), is('AUDIT_UNAVAILABLE'));
+  node.audit.broken = false;
   node.decree(NOTHING);
   await story.share();
   assert.ok(await node.rooms.hashes.known(digest));
