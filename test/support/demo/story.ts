@@ -104,6 +104,9 @@ export async function mainJob(cluster: ProcessCluster, screen: Screen): Promise<
   const large = image.contents.reduce((a, b) => (a.size > b.size ? a : b)).digest;
   const atDigest = `${reference.slice(0, reference.lastIndexOf(':'))}@${image.digest}`;
   screen.say(`n1 holds ${reference}, ${bytesText(image.bytes)}; nobody else does, and there is no registry`);
+  screen.say(
+    'Policy: policies/permissive.yaml. One node’s signed word decides a tag (min: 1, as in K3s): it trusts every node with names, none with bytes',
+  );
   const wholeAt = (node: ProcessNode, holders: string[]): Promise<true> =>
     holdersKnown(node, `${reference.slice(0, reference.lastIndexOf(':'))}@${large}`, holders);
   await holdersKnown(second, reference, ['n1']);
