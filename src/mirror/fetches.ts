@@ -62,17 +62,22 @@ export class Fetches {
   readonly #running = new Map<Digest, Promise<Fetch>>();
   readonly #now = new Map<Digest, Fetch>();
   readonly #cuts = new Map<Digest, number>();
-  readonly #proved = new Set<Digest>();
+  readonly #proved = new Map<Digest, string>();
 
-  /** This run of the daemon hashed the content whole, and it has its digest. */
-  note(digest: Digest): void {
-    this.#proved.add(digest);
-    for (const oldest of this.#proved) if (this.#proved.size > PROVED_MAX) this.#proved.delete(oldest);
+  /** This run of the daemon hashed the content whole, and it has its digest; `source` is the node that gave it, if known. */
+  note(digest: Digest, source = ''): void {
+    this.#proved.set(digest, source);
+    for (const oldest of this.#proved.keys()) if (this.#proved.size > PROVED_MAX) this.#proved.delete(oldest);
   }
 
   /** True where this run of the daemon proved the content: while it came, or since. */
   proved(digest: Digest): boolean {
     return this.#proved.has(digest);
+  }
+
+  /** The node that a content in the spool came from; undefined where an earlier run fetched it. */
+  sourceOf(digest: Digest): string | undefined {
+    return this.#proved.get(digest) || undefined;
   }
 
   /** An answer for `digest` ended before its first byte; until `until` (monotonic ms) nobody waits for it again. */
@@ -111,7 +116,7 @@ export class Fetches {
         this.#now.delete(digest);
       };
       fetch.whole().then(() => {
-        this.note(digest);
+        this.note(digest, fetch.source);
         forget();
       }, forget);
       return fetch;

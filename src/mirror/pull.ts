@@ -40,7 +40,7 @@ interface Found {
   readonly partial: boolean;
   readonly body: Body;
   readonly from: string;
-  /** The node that the last chunk came from, where it comes from peers. */
+  /** The node that it came from, where that is known: now, or into the spool before. */
   readonly source?: () => string;
 }
 
@@ -89,7 +89,11 @@ async function blob(rooms: Rooms, reference: Reference, request: PullRequest): P
     throw new MirrorError('CONTENT_ABSENT', `${digest} is a manifest; ask for it under /manifests/`);
   const { start = 0, end } = request.range ?? {};
   const whole = await openWhole(rooms, digest);
-  if (whole) return foundWhole(whole, descriptor, request);
+  if (whole) {
+    const found = await foundWhole(whole, descriptor, request);
+    const { from } = whole;
+    return { ...found, source: () => (from === 'spool' && rooms.fetches.sourceOf(digest)) || from };
+  }
   if (start > 0 || end !== undefined)
     throw new MirrorError('CONTENT_ABSENT', `${digest}: a part is given only of what lies whole on this node`);
   if (rooms.fetches.isCut(digest, rooms.world.monotonic()))

@@ -5,12 +5,11 @@
  */
 import { asMirrorError } from '../errors.ts';
 import { type Digest, formatReference } from '../oci/oci.ts';
-import type { Holding } from '../peers/peers.ts';
-import { rootOf } from '../proof/proof.ts';
 import type { Image } from '../store/store.ts';
 import type { Shared } from './catalogue.ts';
 import { closureOf, type Listed } from './closure.ts';
-import { compareRoots } from './lies.ts';
+import { Hashed } from './hashed.ts';
+import { OwnTags, RENEW_MS } from './own-tags.ts';
 import type { Rooms } from './rooms.ts';
 import { dropDuplicates } from './settle.ts';
 
@@ -18,10 +17,6 @@ import { dropDuplicates } from './settle.ts';
 const GATHER_MS = 200;
 /** While much is hashed, what is done is told after so many ms. */
 const TELL_MS = 1_000;
-/** A file that was hashed is looked at again, at a change of the store, after so many ms: a thousand looks cost a second. */
-const LOOK_MS = 60_000;
-/** Tag statements are renewed so often while the image is there. */
-const RENEW_MS = 3_600_000;
 const LATE = 'late';
 
 type ShareRooms = Pick<
@@ -46,21 +41,16 @@ export class Sharing {
   readonly #rooms: ShareRooms;
   #offered = new Map<string, Shared>();
   readonly #listed: Listed = new Map();
-  /** Contents that were hashed, with the stamp under which that holds, and when (monotonic ms) that was looked at. */
-  readonly #hashed = new Map<Digest, { stamp: string; holding: Holding; lookedAt: number }>();
-  /** Contents whose bytes have another digest, with the stamp under which that holds: not hashed over and over. */
-  readonly #corrupt = new Map<Digest, string>();
-  /** Contents that are shared now. */
-  #wanted: ReadonlySet<Digest> = new Set();
-  readonly #hashing = new Map<Digest, Promise<boolean>>();
-  #keptTags: string | undefined;
-  #toldTags: string | undefined;
+  readonly #hashed: Hashed;
+  readonly #tags: OwnTags;
   #dirty = Promise.withResolvers<void>();
   /** True while the run under way is outdated. */
   #stale = false;
 
   constructor(rooms: ShareRooms) {
     this.#rooms = rooms;
+    this.#hashed = new Hashed(rooms);
+    this.#tags = new OwnTags(rooms);
   }
 
   /** The store or the policy changed. */
@@ -71,13 +61,13 @@ export class Sharing {
 
   /** The bytes of a content turned out wrong: it is withdrawn, and told again only after it was hashed again. */
   withdraw(digest: Digest): void {
-    this.#hashed.delete(digest);
+    this.#hashed.forget(digest);
     this.changed();
   }
 
   /** How much is told now: contents, and bytes. */
   told(): { contents: number; bytes: number } {
-    const sizes = [...this.#hashed.values()].map(({ holding }) => holding.size);
+    const sizes = this.#hashed.holdings().map(({ size }) => size);
     return { contents: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
   }
 
@@ -149,9 +139,7 @@ export class Sharing {
   async #tell(images: readonly Image[], shared: readonly Shared[]): Promise<void> {
     const { world, life } = this.#rooms;
     const wanted = new Map(shared.flatMap(image => image.contents.map(descriptor => [descriptor.digest, descriptor])));
-    this.#wanted = new Set(wanted.keys());
-    for (const known of [this.#hashed, this.#corrupt])
-      for (const digest of known.keys()) if (!wanted.has(digest)) known.delete(digest);
+    this.#hashed.want(new Set(wanted.keys()));
     const tellAll = this.#teller(images, shared);
     await tellAll();
     let toldAt = world.monotonic();
@@ -162,7 +150,7 @@ export class Sharing {
     };
     for (const { digest } of [...wanted.values()].sort((a, b) => a.size - b.size)) {
       if (life.aborted || this.#stale) return;
-      const hashing = this.#hashOnce(digest);
+      const hashing = this.#hashed.hash(digest);
       if (untold && (await this.#outlasts(hashing, toldAt + TELL_MS))) await tell();
       // A large content takes minutes; a change is not held back by it, and finds it under way.
       if (await Promise.race([hashing, this.#dirty.promise])) untold = true;
@@ -186,92 +174,14 @@ export class Sharing {
     const left = new Set(images);
     let first = true;
     return async () => {
-      await peers.hold([...this.#hashed.values()].map(({ holding }) => holding));
+      await peers.hold(this.#hashed.holdings());
       const ready = [...left].filter(({ target }) => this.#hashed.has(target.digest));
       for (const image of ready) {
         left.delete(image);
-        if (names.has(formatReference(image.reference))) await this.#state(image);
+        if (names.has(formatReference(image.reference))) await this.#tags.state(image);
       }
-      if (first || ready.length) await this.#tellTags();
+      if (first || ready.length) await this.#tags.tell();
       first = false;
     };
-  }
-
-  /** Keeps and tells the tags where they are not what was kept and told last: all of them go round in one statement. */
-  async #tellTags(): Promise<void> {
-    const { peers, stated, policy } = this.#rooms;
-    const kept = JSON.stringify(stated.list());
-    if (kept !== this.#keptTags) await stated.save();
-    this.#keptTags = kept;
-    const tags = stated.under(policy());
-    const told = JSON.stringify(tags);
-    if (told !== this.#toldTags) await peers.stateTags(tags);
-    this.#toldTags = told;
-  }
-
-  /** As `#hash`, one at a time of each digest. */
-  #hashOnce(digest: Digest): Promise<boolean> {
-    const underWay = this.#hashing.get(digest);
-    if (underWay) return underWay;
-    const hashing = this.#hash(digest).finally(() => this.#hashing.delete(digest));
-    // Who asked may have gone on to a newer look at the store.
-    hashing.catch(() => undefined);
-    this.#hashing.set(digest, hashing);
-    return hashing;
-  }
-
-  /** True where the content's holding is new. */
-  async #hash(digest: Digest): Promise<boolean> {
-    const { world, store, hashes, audit, log, life } = this.#rooms;
-    const now = world.monotonic();
-    const hashed = this.#hashed.get(digest);
-    if (hashed && now - hashed.lookedAt < LOOK_MS) return false;
-    const content = await store.open(digest);
-    if (!content) {
-      this.#hashed.delete(digest);
-      return false;
-    }
-    try {
-      if (hashed?.stamp === content.stamp) {
-        hashed.lookedAt = now;
-        return false;
-      }
-      if (this.#corrupt.get(digest) === content.stamp) return false;
-      const proof = await hashes.prove(content, life);
-      // Its image may be gone by now.
-      if (!this.#wanted.has(digest)) return false;
-      const holding = { digest, size: proof.size, root: rootOf(proof) };
-      this.#hashed.set(digest, { stamp: content.stamp, holding, lookedAt: now });
-      await compareRoots(this.#rooms, proof);
-      return true;
-    } catch (error) {
-      this.#hashed.delete(digest);
-      const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `hashing ${digest}`);
-      if (code === 'STORE_CORRUPT') {
-        this.#corrupt.set(digest, content.stamp);
-        await audit.record({ event: 'store.corrupt', digest, detail: message });
-      }
-      if (code === 'AUDIT_UNAVAILABLE') throw error;
-      log.warn({ digest, code }, message);
-      return false;
-    } finally {
-      await content.close();
-    }
-  }
-
-  /** States the tag of a shared image that this node saw itself, or renews what it stated before. */
-  async #state({ reference, target: { digest }, createdAt, fetched }: Image): Promise<void> {
-    const { world, origins, stated, audit } = this.#rooms;
-    if (!reference.tag || reference.digest) return;
-    const named = { ...reference, tag: reference.tag };
-    const origin = await origins.decide({ reference: named, digest, createdAt, fetched });
-    if (origin === 'mirrored' || origin === 'unknown') return;
-    const now = world.now();
-    const [before] = stated.claims(named);
-    // Renewed when it is due, not whenever something else changes.
-    if (before?.digest === digest && now >= before.renewedAt && now < before.renewedAt + RENEW_MS / 2) return;
-    if (stated.isNews(named, digest))
-      await audit.record({ event: 'tag.stated', reference: formatReference(reference), digest, origin });
-    stated.state(named, digest, now);
   }
 }

@@ -64,8 +64,10 @@ async function digestOfTag(rooms: WhyRooms, reference: TagReference, add: Add): 
     rooms.peers.holders(digest).length > 0 ||
     (rooms.catalogue.describe(ownerOf(reference), digest) !== undefined && (await isHere(rooms, digest)));
   const digest = await decideTag(claims, rule.min, rule.keepMs, rooms.world.now(), held);
+  const names = new Map(rooms.peers.tagStatements(reference).map(({ node }) => [node.peer, node.name]));
   const said = claims.map(
-    ({ peer, digest: stated, observedAt }) => `${peer} saw ${stated} at ${new Date(observedAt).toISOString()}`,
+    ({ peer, digest: stated, observedAt }) =>
+      `${names.get(peer) ?? 'this node'} saw ${stated} at ${new Date(observedAt).toISOString()}`,
   );
   add(
     'tag',

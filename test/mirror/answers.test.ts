@@ -4,7 +4,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { type Code, hasCode } from '../../src/errors.ts';
 import { ANSWER_MS, CUT_MS } from '../../src/mirror/body.ts';
 import { FETCHES_MAX } from '../../src/mirror/fetches.ts';
-import { pullImage } from '../../src/mirror/mirror.ts';
+import { pullImage, why } from '../../src/mirror/mirror.ts';
 import { digestOf } from '../../src/oci/oci.ts';
 import { MIB, OPEN_POLICY, Story, type StoryImage, type StoryNode, storyImage, take } from './story-node.ts';
 
@@ -239,4 +239,20 @@ void test('what policy does not let be pulled is denied, and recorded, before an
     is('DENIED'),
   );
   assert.deepEqual(node.asked, []);
+});
+
+void test('an answer from the spool names the node that the copy came from, and so does the explanation of a tag', async () => {
+  const image = storyImage('r.test/team/app:1', { layers: [2 * MIB] });
+  (await story.node('holder')).keep(image);
+  await story.share();
+  const node = await story.node('client', { kind: 'containerd' });
+  await story.get(node, story.manifest(image));
+  await story.get(node, story.manifest(image, image.images[0]!.manifest.digest));
+  for (const from of ['peer', 'spool']) {
+    await story.get(node, story.blob(image, image.images[0]!.layers[0]!));
+    assert.equal(node.audit.of('pull.ended').at(-1)?.source, from);
+    assert.equal(node.rooms.pulls.recent().at(-1)?.from, 'holder');
+  }
+  const steps = await why(node.rooms, image.reference);
+  assert.ok(steps.find(({ step }) => step === 'tag')?.detail.includes('holder saw'));
 });
