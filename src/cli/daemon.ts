@@ -15,7 +15,7 @@ import { watchIncoming } from './incoming.ts';
 import type { Facts } from './node-status.ts';
 import { VERSION } from './version.ts';
 
-export { type Ground, layGround } from './ground.ts';
+export { type Edges, type Ground, layGround } from './ground.ts';
 
 export interface RunningNode {
   readonly rooms: Rooms;
@@ -23,8 +23,16 @@ export interface RunningNode {
   readonly stopped: Promise<void>;
 }
 
-/** Starts a node on its ground. @throws PORT_TAKEN, AUDIT_UNAVAILABLE */
-export async function startNode(ground: Ground): Promise<RunningNode> {
+/** Opens what clients and operators use. @throws PORT_TAKEN */
+type OpenDoors = (
+  ground: Ground,
+  rooms: Rooms,
+  facts: Facts,
+  sharing: Sharing,
+) => Promise<readonly Pick<Server, 'close'>[]>;
+
+/** Starts a node on its ground, with the daemon's own doors unless others are given. @throws PORT_TAKEN, AUDIT_UNAVAILABLE */
+export async function startNode(ground: Ground, open: OpenDoors = openDoors): Promise<RunningNode> {
   const { config, self, audit, log, life } = ground;
   await audit.record({
     event: 'node.started',
@@ -52,7 +60,7 @@ export async function startNode(ground: Ground): Promise<RunningNode> {
     if (revoked.includes(self.peer))
       log.warn({ peer: self.peer, code: 'CREDENTIAL_REVOKED' }, 'this node is shut out: give it a new token');
   });
-  const doors = await openDoors(ground, rooms, facts, sharing).catch(async (error: unknown) => {
+  const doors = await open(ground, rooms, facts, sharing).catch(async (error: unknown) => {
     await peers.close();
     throw error;
   });
@@ -66,7 +74,7 @@ export async function startNode(ground: Ground): Promise<RunningNode> {
     await new Promise<void>(resolve =>
       life.aborted ? resolve() : life.addEventListener('abort', () => resolve(), { once: true }),
     );
-    log.info('stopping');
+    log.info({}, 'stopping');
     await Promise.all([...doors.map(door => door.close()), shared]);
     await peers.close();
     await audit.record({ event: 'node.stopped', reason: String(life.reason) });
@@ -88,6 +96,7 @@ async function openDoors(ground: Ground, rooms: Rooms, facts: Facts, sharing: Sh
 async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPeers; sharing: Sharing }> {
   const { config, world, self, members, audit, store, spool, hashes, evidence, origins, policy, log, life, state } =
     ground;
+  const { edges } = ground;
   const catalogue = new Catalogue();
   const fetches = new Fetches();
   const stories = {
@@ -121,6 +130,7 @@ async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPee
       log: (level, message, fields) => log[level](fields ?? {}, message),
       keeps: { nodes: state.keep('nodes.json'), tags: state.keep('tags.json') },
       config: config.peers,
+      ...(edges.wires ? { wires: edges.wires } : {}),
     }).catch((error: unknown) => {
       throw portTaken(error, `other nodes cannot be listened for on ${config.peers.listen}`);
     }),

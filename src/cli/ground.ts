@@ -2,9 +2,7 @@
  * What a node stands on before it speaks to anybody: its state folder, its identity, its records, its stores. Each state
  * file has one owner, named here. Refuses to know stories and networks.
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Logger } from 'pino';
 import type { Audit } from '../audit/audit.ts';
 import { type AuditOptions, openAudit } from '../audit/journal.ts';
 import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
@@ -12,7 +10,8 @@ import { openMembers, type OpenMembers } from '../identity/members.ts';
 import { type OpenSelf, openSelf } from '../identity/self.ts';
 import { loadPolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
-import { type Disk, journalAt, readSecret, realDisk } from '../store/disk.ts';
+import type { Wires } from '../peers/peers-node.ts';
+import { closeAfter, type Disk, journalAt, readSecret, readWhole, realDisk } from '../store/disk.ts';
 import { openHashes } from '../store/hashes.ts';
 import { openLayout } from '../store/layout.ts';
 import { openSpool } from '../store/spool.ts';
@@ -27,12 +26,29 @@ import { type StateFolder, stateFolder } from './state-folder.ts';
 /** How often the policy file is looked at. */
 const POLICY_POLL_MS = 2_000;
 
+/** A policy file of more bytes is refused. */
+const POLICY_MAX_BYTES = 4 << 20;
+
+/** The daemon's log for a person. */
+export interface Log {
+  debug(fields: object, text: string): void;
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+}
+
+/** Where a node meets the machine; a simulated cluster brings others. */
+export interface Edges {
+  readonly disk: Disk;
+  /** The machine's network unless given. */
+  readonly wires?: Wires;
+}
+
 export interface Ground {
   readonly config: Config;
   readonly world: World;
-  readonly log: Logger;
+  readonly log: Log;
   readonly life: AbortSignal;
-  readonly disk: Disk;
+  readonly edges: Edges;
   readonly self: OpenSelf;
   readonly members: OpenMembers;
   readonly audit: Audit;
@@ -48,8 +64,14 @@ export interface Ground {
 }
 
 /** Opens everything that a node keeps. @throws TOKEN_INVALID, POLICY_INVALID, STATE_*, FILE_UNREADABLE, SECRET_EXPOSED */
-export async function layGround(config: Config, world: World, log: Logger, life: AbortSignal): Promise<Ground> {
-  const disk = realDisk;
+export async function layGround(
+  config: Config,
+  world: World,
+  log: Log,
+  life: AbortSignal,
+  edges: Edges = { disk: realDisk },
+): Promise<Ground> {
+  const { disk } = edges;
   await disk.mkdir(config.stateDir);
   const state = stateFolder(disk, config.stateDir);
   const { at, keep, opening } = state;
@@ -59,7 +81,7 @@ export async function layGround(config: Config, world: World, log: Logger, life:
       'CONFIG_INVALID',
       `${config.tokenFile} is the token of ${self.name}, but this node is ${config.node}`,
     );
-  const policy = await PolicyFile.open(config.policyFile);
+  const policy = await PolicyFile.open(disk, config.policyFile);
   const audit = await openLog(disk, at('audit.jsonl'), {
     world,
     policyHash: () => policy.now().hash,
@@ -74,7 +96,7 @@ export async function layGround(config: Config, world: World, log: Logger, life:
     world,
     log,
     life,
-    disk,
+    edges,
     self,
     members,
     audit,
@@ -113,7 +135,7 @@ async function openLog(disk: Disk, path: string, settings: Omit<AuditOptions, 'j
   }
 }
 
-async function openStore({ store, stateDir }: Config, disk: Disk, world: World, log: Logger): Promise<Store> {
+async function openStore({ store, stateDir }: Config, disk: Disk, world: World, log: Log): Promise<Store> {
   if (store.kind === 'layout') return openLayout(disk, join(stateDir, LAYOUT_DIR), world);
   // gRPC is a third of the memory of an idle node: only who needs it has it.
   const { createContainerdStore } = await import('../store/containerd.ts');
@@ -135,19 +157,21 @@ async function endOfFile(disk: Disk, path: string, maxBytes: number): Promise<Ui
 
 /** The policy in force: the last good one of its file. */
 export class PolicyFile {
+  readonly #disk: Disk;
   readonly #file: string;
   #text: string;
   #policy: Policy;
 
-  private constructor(file: string, text: string) {
+  private constructor(disk: Disk, file: string, text: string) {
+    this.#disk = disk;
     this.#file = file;
     this.#text = text;
     this.#policy = loadPolicy(text, file);
   }
 
   /** @throws FILE_UNREADABLE, POLICY_INVALID, YAML_INVALID */
-  static async open(file: string): Promise<PolicyFile> {
-    return new PolicyFile(file, await read(file));
+  static async open(disk: Disk, file: string): Promise<PolicyFile> {
+    return new PolicyFile(disk, file, await read(disk, file));
   }
 
   now(): Policy {
@@ -164,7 +188,7 @@ export class PolicyFile {
       await world.sleep(POLICY_POLL_MS, life);
       if (life.aborted) return;
       try {
-        const text = await read(this.#file);
+        const text = await read(this.#disk, this.#file);
         if (text === this.#text) continue;
         const policy = loadPolicy(text, this.#file);
         await audit.record({ event: 'policy.loaded', file: this.#file, hash: policy.hash });
@@ -189,11 +213,13 @@ export class PolicyFile {
   }
 }
 
-async function read(file: string): Promise<string> {
+async function read(disk: Disk, path: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    const file = await disk.openRead(path, 'follow');
+    if (!file) throw new Error('there is no such file');
+    return Buffer.from(await closeAfter(file, () => readWhole(file, path, POLICY_MAX_BYTES))).toString();
   } catch (error) {
-    throw new MirrorError('FILE_UNREADABLE', `cannot read the policy ${file}: ${(error as Error).message}`, {
+    throw new MirrorError('FILE_UNREADABLE', `cannot read the policy ${path}: ${(error as Error).message}`, {
       cause: error,
     });
   }

@@ -3,9 +3,9 @@
  * Each is judged by the issuer's key alone, recorded, and spreads to all nodes from here. Promises: a file is taken whole,
  * and whatever happens to the folder or the disk, the next file is looked at: a revocation must not be missed.
  */
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asMirrorError, MirrorError } from '../errors.ts';
+import { closeAfter, type Disk, readWhole } from '../store/disk.ts';
 import type { Ground } from './ground.ts';
 
 const POLL_MS = 1_000;
@@ -15,6 +15,7 @@ const FILE_MAX_BYTES = 512 << 10;
 
 type IncomingRooms = Pick<Ground, 'members' | 'audit' | 'log' | 'world' | 'life'> & {
   readonly config: Pick<Ground['config'], 'stateDir'>;
+  readonly edges: Pick<Ground['edges'], 'disk'>;
 };
 
 /** Looks into the folder until the daemon's life ends. Never rejects. */
@@ -43,25 +44,26 @@ async function look(
   folder: string,
   seen: ReadonlyMap<string, string>,
 ): Promise<ReadonlyMap<string, string>> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { disk } = rooms.edges;
+  await disk.mkdir(folder);
   const now = new Map<string, string>();
-  for (const name of (await readdir(folder)).filter(one => one.endsWith('.jwt')).slice(0, FILES_MAX)) {
-    const { size, mtimeMs, ino } = await stat(join(folder, name));
-    const stamp = [ino, size, mtimeMs].join();
-    now.set(name, stamp);
-    if (seen.get(name) === stamp) await take(rooms, join(folder, name), size);
+  for (const name of (await disk.list(folder)).filter(one => one.endsWith('.jwt')).slice(0, FILES_MAX)) {
+    const facts = await disk.facts(join(folder, name));
+    if (!facts) continue;
+    now.set(name, facts.stamp);
+    if (seen.get(name) === facts.stamp) await take(rooms, join(folder, name));
   }
   return now;
 }
 
-async function take({ members, audit, log }: IncomingRooms, file: string, size: number): Promise<void> {
+async function take({ members, audit, log, edges }: IncomingRooms, file: string): Promise<void> {
+  const { disk } = edges;
   try {
-    if (size > FILE_MAX_BYTES) throw new MirrorError('ROSTER_INVALID', `${file} is too large`);
-    const jwt = (await readFile(file, 'utf8')).trim();
+    const jwt = await read(disk, file);
     const isRoster = kindOf(jwt) === 'roster';
     const news = await (isRoster ? members.offerRoster(jwt) : members.offerCredential(jwt));
     log.info({ file }, news ? `${file}: taken, and spreading` : `${file}: known already`);
-    await rm(file);
+    await disk.remove(file);
   } catch (error) {
     const refused = asMirrorError(error, 'FILE_UNREADABLE', file);
     // This node's own trouble says nothing about the file: it is looked at again.
@@ -69,8 +71,20 @@ async function take({ members, audit, log }: IncomingRooms, file: string, size: 
     const { code, message } = refused;
     await audit.record({ event: 'roster.refused', source: file, code });
     log.warn({ file, code }, `${message}; renamed to ${file}.refused`);
-    await rename(file, `${file}.refused`);
+    await disk.rename(file, `${file}.refused`);
   }
+}
+
+async function read(disk: Disk, path: string): Promise<string> {
+  const file = await disk.openRead(path);
+  if (!file) throw new MirrorError('FILE_UNREADABLE', `${path} is gone`);
+  return closeAfter(file, async () => {
+    const { size } = await file.facts();
+    if (size > FILE_MAX_BYTES) throw new MirrorError('ROSTER_INVALID', `${path} is too large`);
+    return Buffer.from(await readWhole(file, path, FILE_MAX_BYTES))
+      .toString()
+      .trim();
+  });
 }
 
 /** What a file claims to be; the issuer's signature decides afterwards. */

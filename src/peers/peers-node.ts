@@ -14,9 +14,9 @@ import { createLanes, type Lanes } from './lane.ts';
 import type { LaneLimits } from './lane-rooms.ts';
 import type { Giver, Log, Membership, OwnKey, RecordEvent, Verify } from './peers.ts';
 import { type OpenPeers, PeersNode } from './open-peers.ts';
-import { createLaneWire } from './wire-lane.ts';
+import { createLaneWire, type LaneWireOptions } from './wire-lane.ts';
 import { resolveHost } from './wire-dns.ts';
-import { createControlWire } from './wire-libp2p.ts';
+import { type ControlWireOptions, createControlWire, type ListeningWire } from './wire-libp2p.ts';
 import type { ControlWire, LaneWire } from './wire.ts';
 
 export type { OpenPeers } from './open-peers.ts';
@@ -50,17 +50,24 @@ export interface PeersOptions {
   readonly signal: AbortSignal;
   /** All addresses of a host name; the machine's own resolver unless given. */
   readonly resolve?: Resolve;
-  /** Other wires than the machine's network; both or none. */
-  readonly wires?: {
-    readonly control: ControlWire & { readonly addresses: readonly string[] };
-    readonly lane: LaneWire;
-  };
+  /** How this node meets the network; the machine's own unless given. */
+  readonly wires?: Wires;
 }
+
+/** Makes the two wires of a node. */
+export interface Wires {
+  /** Listens and is ready to dial. @throws PORT_TAKEN, CONFIG_INVALID */
+  control(options: ControlWireOptions): Promise<ListeningWire>;
+  lane(options: LaneWireOptions): LaneWire;
+}
+
+/** The machine's network. */
+const realWires: Wires = { control: createControlWire, lane: createLaneWire };
 
 /** Listens, says where it is, and begins to seek others. @throws PORT_TAKEN, CONFIG_INVALID, FILE_UNREADABLE, AUDIT_UNAVAILABLE */
 export async function createPeers(options: PeersOptions): Promise<OpenPeers> {
-  const { world, self, members, record, log, config, signal, wires } = options;
-  const control = wires?.control ?? (await listen(options));
+  const { world, self, members, record, log, config, signal, wires = realWires } = options;
+  const control = await listen(options, wires);
   const addresses = advertised(config, control.addresses);
   let lanes: Lanes | undefined;
   try {
@@ -80,7 +87,7 @@ export async function createPeers(options: PeersOptions): Promise<OpenPeers> {
       signal,
       giver: options.giver,
       self: self.peer,
-      wire: wires?.lane ?? createLaneWire({ world, peerCidrs: config.peerCidrs }),
+      wire: wires.lane({ world, peerCidrs: config.peerCidrs }),
       listen: formatAddress(host, config.lanePort),
       nodeOf: peer => members.node(peer),
       addressOf: peer => laneOf(control, plane, peer),
@@ -106,16 +113,9 @@ function advertised({ advertise }: PeersConfig, listening: readonly string[]): r
   return (outer.length > 0 ? outer : listening).slice(0, ADDRESSES_MAX);
 }
 
-function listen({
-  world,
-  self,
-  members,
-  record,
-  log,
-  config,
-  signal,
-}: PeersOptions): ReturnType<typeof createControlWire> {
-  return createControlWire({
+function listen(options: PeersOptions, wires: Wires): Promise<ListeningWire> {
+  const { world, self, members, record, log, config, signal } = options;
+  return wires.control({
     world,
     signal,
     seed: self.seed,

@@ -37,8 +37,14 @@ interface Gate {
   readonly refused: NonNullable<ListenArguments[3]>;
 }
 
+export interface LaneWireOptions {
+  readonly world: World;
+  /** Only these may connect, e.g. 10.0.0.0/8; none: everybody may try. */
+  readonly peerCidrs?: readonly string[];
+}
+
 /** Lanes over this machine's network; only hosts in `peerCidrs` may connect, none given: all. @throws CONFIG_INVALID */
-export function createLaneWire({ world, peerCidrs = [] }: { world: World; peerCidrs?: readonly string[] }): LaneWire {
+export function createLaneWire({ world, peerCidrs = [] }: LaneWireOptions): LaneWire {
   const allowed = withinRanges(peerCidrs);
   return {
     listen: (address, take, accepted, refused = () => undefined) =>

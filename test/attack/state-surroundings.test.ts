@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pino from 'pino';
+import { realDisk } from '../../src/store/disk.ts';
 import { PolicyFile } from '../../src/cli/ground.ts';
 import { hasCode } from '../../src/errors.ts';
 import { parseReference } from '../../src/oci/oci.ts';
@@ -82,7 +83,7 @@ void describe('a policy file that changes under the node', () => {
     const world = { ...clock, sleep: (ms: number, signal?: AbortSignal) => ((looks += 1), clock.sleep(ms, signal)) };
     const life = new AbortController();
     const audit = memoryAudit();
-    const policy = await PolicyFile.open(folder.policy);
+    const policy = await PolicyFile.open(realDisk, folder.policy);
     let changes = 0;
     const log = pino({ level: 'silent' });
     const watching = policy.watch({ audit, log, world, life: life.signal }, () => (changes += 1));
@@ -163,6 +164,8 @@ void describe('a node that was killed', () => {
   });
 
   void it('is named in what is wrong with a missing policy', async () => {
-    await assert.rejects(PolicyFile.open('/nonexistent/policy.yaml'), error => hasCode(error, 'FILE_UNREADABLE'));
+    await assert.rejects(PolicyFile.open(realDisk, '/nonexistent/policy.yaml'), error =>
+      hasCode(error, 'FILE_UNREADABLE'),
+    );
   });
 });

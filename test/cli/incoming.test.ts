@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
 import { watchIncoming } from '../../src/cli/incoming.ts';
+import { realDisk } from '../../src/store/disk.ts';
 import { realWorld } from '../../src/world.ts';
 import { makeCluster } from '../support/cluster.ts';
 import { memoryAudit } from '../support/memory-audit.ts';
@@ -32,7 +33,8 @@ async function watcher() {
     },
   };
   const log = pino({ level: 'silent' });
-  const ended = watchIncoming({ config: { stateDir }, members, audit, log, world, life: life.signal });
+  const edges = { disk: realDisk };
+  const ended = watchIncoming({ config: { stateDir }, edges, members, audit, log, world, life: life.signal });
   await looked.promise;
   const look = async (times = 1): Promise<void> => {
     for (let i = 0; i < times; i++) {
