@@ -3,7 +3,7 @@
  * bounded size; errors name the file and the path inside it. Refuses to know what the keys mean: a `Fields` reader hands
  * values out by type and, at `end()`, refuses every key that nobody asked for.
  */
-import { isScalar, parseDocument, visit } from 'yaml';
+import { isScalar, parseDocument, visit, type YAMLMap } from 'yaml';
 import { type Code, MirrorError } from './errors.ts';
 
 /** The largest file that is read as YAML. */
@@ -16,7 +16,8 @@ export function parseYaml(text: string, file: string): unknown {
   const document = parseDocument(text, {
     version: '1.2',
     strict: true,
-    uniqueKeys: true,
+    // Looked at below: the library compares each key with all others.
+    uniqueKeys: false,
     schema: 'core',
   });
   const problem = document.errors[0] ?? document.warnings[0];
@@ -25,6 +26,7 @@ export function parseYaml(text: string, file: string): unknown {
     Node: (_, { tag }) => {
       if (tag !== undefined) throw new MirrorError('YAML_INVALID', `${file}: the tag ${tag} is not allowed`);
     },
+    Map: (_, map) => refuseTwice(map, file),
     Pair: (_, { key }) => {
       // Keys become strings, where 1 and "1" would be one.
       if (!isScalar(key) || typeof key.value !== 'string')
@@ -35,6 +37,15 @@ export function parseYaml(text: string, file: string): unknown {
     return document.toJS({ maxAliasCount: 0 }) as unknown;
   } catch (error) {
     throw new MirrorError('YAML_INVALID', `${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function refuseTwice({ items }: YAMLMap, file: string): void {
+  const seen = new Set<unknown>();
+  for (const { key } of items) {
+    const name = isScalar(key) ? key.value : key;
+    if (seen.has(name)) throw new MirrorError('YAML_INVALID', `${file}: the key ${String(name)} stands twice`);
+    seen.add(name);
   }
 }
 

@@ -27,6 +27,17 @@ for (const [what, text] of [
     );
   });
 
+void test('a mapping of fifty thousand keys is read in time, and one of them twice is found', () => {
+  const keys = Array.from({ length: 50_000 }, (_, at) => `k${at}: 1`);
+  const before = process.cpuUsage();
+  assert.equal(Object.keys(parseYaml(keys.join('\n'), 'f.yaml') as object).length, keys.length);
+  assert.throws(
+    () => parseYaml([...keys, 'k7: 2'].join('\n'), 'f.yaml'),
+    error => hasCode(error, 'YAML_INVALID'),
+  );
+  assert.ok(process.cpuUsage(before).user < 10e6);
+});
+
 void test('words that older YAML took for booleans and dates stay strings', () => {
   assert.deepEqual(parseYaml('a: yes\nb: no\nc: on\nd: 2020-01-01\ne: 010\nf: 12:30:45', 'f.yaml'), {
     a: 'yes',

@@ -5,6 +5,7 @@
 import { dirname, resolve } from 'node:path';
 import { hasCode, MirrorError } from '../errors.ts';
 import { parseNodeName } from '../oci/oci.ts';
+import { withinRanges } from '../peers/address.ts';
 import { Fields, parseYaml } from '../yaml.ts';
 
 export interface Config {
@@ -121,9 +122,20 @@ function peers(top: Fields): Config['peers'] {
   for (const entry of bootstrap)
     if (!isAddress(entry.replace(/^dns:/, '')))
       fields.fail('bootstrap', `must be a list of host:port or dns:NAME:PORT, not ${entry}`);
-  const peerCidrs = fields.strings('peerCidrs', []);
+  const peerCidrs = ranges(fields);
   fields.end();
   return { listen, lanePort, advertise, bootstrap, peerCidrs };
+}
+
+function ranges(fields: Fields): string[] {
+  const value = fields.strings('peerCidrs', []);
+  try {
+    withinRanges(value);
+    return value;
+  } catch (error) {
+    if (hasCode(error, 'CONFIG_INVALID')) return fields.fail('peerCidrs', error.message);
+    throw error;
+  }
 }
 
 function spool(top: Fields): number {

@@ -49,9 +49,9 @@ export function parseBootstrap(text: string): Bootstrap {
 export function withinRanges(ranges: readonly string[]): (host: string) => boolean {
   const list = new BlockList();
   for (const range of ranges) {
-    const [host = '', bits = ''] = range.split('/');
-    const family = isIP(host);
-    if (family === 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128))
+    const [host = '', bits = '', ...more] = range.split('/');
+    const family = host.includes('%') ? 0 : isIP(host);
+    if (family === 0 || more.length > 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128))
       throw new MirrorError('CONFIG_INVALID', `not a range such as 10.0.0.0/8: ${JSON.stringify(range.slice(0, 80))}`);
     list.addSubnet(host, Number(bits), family === 4 ? 'ipv4' : 'ipv6');
   }

@@ -77,7 +77,10 @@ export function parseHeads(bytes: Uint8Array): Heads {
       tags: parseMark(tags),
     });
   }
-  return { roster: shape.count('roster'), peers };
+  const heads = { roster: shape.count('roster'), peers };
+  if (Buffer.compare(encodeHeads(heads), bytes) !== 0)
+    throw new MirrorError('STATEMENT_INVALID', 'heads are not written in the one way');
+  return heads;
 }
 
 /** Items that `theirs` lacks, made one by one as they are asked for. Nothing of what `to` signed itself. */

@@ -51,6 +51,7 @@ const refused: readonly (readonly [string, string])[] = [
   ['a store that is not known', `${MINIMAL}store: {kind: docker}\n`],
   ['a size without a unit', `${MINIMAL}spool: {maxBytes: "10"}\n`],
   ['a bootstrap that is no address', MINIMAL.replace('5001"}', '5001", bootstrap: ["nobody"]}')],
+  ['a range of peers that is none', MINIMAL.replace('5001"}', '5001", peerCidrs: ["10.0.0.0/33"]}')],
   ['a log level that is not known', `${MINIMAL}log: {level: loud}\n`],
 ];
 for (const [what, text] of refused)

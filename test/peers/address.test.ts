@@ -45,7 +45,7 @@ void test('ranges admit what lies in them, and none at all admits everybody', ()
   const inside = withinRanges(['10.0.0.0/8', 'fd00::/8']);
   assert.deepEqual(['10.1.2.3', 'fd00::1', '11.0.0.1', '::1', 'name'].map(inside), [true, true, false, false, false]);
   assert.ok(withinRanges([])('11.0.0.1'));
-  for (const range of ['10.0.0.0', '10.0.0.0/33', 'a/8', '10.0.0.0/x', 'fd00::/129'])
+  for (const range of ['10.0.0.0', '10.0.0.0/33', 'a/8', '10.0.0.0/x', '10.0.0.0/8/9', 'fd00::/129', 'fe80::1%eth0/64'])
     refused(() => withinRanges([range]));
 });
 
