@@ -37,6 +37,7 @@ export class ProcessNode {
   readonly peers: string;
   readonly #start: () => ChildProcess;
   #child: ChildProcess | undefined;
+  #said = '';
 
   constructor(
     name: string,
@@ -59,21 +60,32 @@ export class ProcessNode {
   }
 
   async start(): Promise<void> {
+    this.launch();
+    await this.ready();
+  }
+
+  /** Starts it, and does not wait until it is ready. */
+  launch(): void {
     const child = this.#start();
     this.#child = child;
-    let log = '';
+    this.#said = '';
     child.stderr?.on('data', (part: Buffer) => {
-      log = (log + part.toString()).slice(-20_000);
+      this.#said = (this.#said + part.toString()).slice(-20_000);
       void appendFile(`${this.stateDir}.log`, part);
     });
+  }
+
+  /** Waits until it is ready. @throws with what it said where it ends instead */
+  async ready(): Promise<void> {
     const until = performance.now() + READY_MS;
     while (performance.now() < until) {
-      if (child.exitCode !== null) throw new Error(`${this.name} ended with ${child.exitCode}:\n${log}`);
+      const ended = this.#child?.exitCode ?? this.#child?.signalCode;
+      if (ended !== null) throw new Error(`${this.name} ended with ${ended}:\n${this.#said}`);
       const ready = await get(`${this.mirror}/readyz`).catch(() => undefined);
       if (ready?.status === 200) return;
       await delay(20);
     }
-    throw new Error(`${this.name} was not ready within ${READY_MS} ms:\n${log}`);
+    throw new Error(`${this.name} was not ready within ${READY_MS} ms:\n${this.#said}`);
   }
 
   /** Ends it; resolves when the process is gone. */
