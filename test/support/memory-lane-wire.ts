@@ -1,10 +1,12 @@
 /**
  * The fake of the port `LaneWire`: sockets in memory, by address, with a small window and one reused buffer. Promises what
- * the real one does (test/conformance/lane-wire.ts), without time of its own.
+ * the real one does (test/conformance/lane-wire.ts), without time of its own: what is on its way takes as long as the
+ * transit says.
  */
 import { MirrorError } from '../../src/errors.ts';
 import { formatAddress, parseAddress } from '../../src/peers/address.ts';
 import type { LaneSocket, LaneWire } from '../../src/peers/wire.ts';
+import { arrival, atOnce, type Transit, unless } from './transit.ts';
 
 /** Bytes that a socket takes before its reader took any. */
 const WINDOW_BYTES = 256 * 1024;
@@ -20,7 +22,13 @@ type Listening = {
 /** All hosts that can reach each other. */
 export class LaneNetwork {
   readonly #listening = new Map<string, Listening>();
+  readonly #sockets = new Set<MemorySocket>();
+  readonly #transit: Transit;
   #nextPort = 40_000;
+
+  constructor(transit: Transit = atOnce) {
+    this.#transit = transit;
+  }
 
   /** The wire of `host`. */
   wire(host: string): LaneWire {
@@ -35,42 +43,63 @@ export class LaneNetwork {
           open.add(socket);
           accepted(socket, peer);
         };
-        this.#listening.set(where, { take, accept, refused });
+        const listening = { take, accept, refused };
+        this.#listening.set(where, listening);
         return {
           port,
           close: async () => {
-            this.#listening.delete(where);
+            if (this.#listening.get(where) === listening) this.#listening.delete(where);
             for (const socket of open) socket.destroy();
           },
         };
       },
-      dial: async (address, identity, key, signal) => {
-        const { host: to, port } = parseAddress(address);
-        const listening = this.#listening.get(formatAddress(to, port));
-        await Promise.resolve();
-        if (signal.aborted) throw new MirrorError('STOPPED', `dialling ${address}: stopped`);
-        if (!listening) throw new MirrorError('PEER_UNREACHABLE', `nobody listens at ${address}`);
-        const taken = listening.take(identity);
-        if (!taken || !Buffer.from(taken.key).equals(key)) {
-          const error = new MirrorError('LANE_REFUSED', `${host} has no live one-time key`);
-          listening.refused(host, error);
-          throw error;
-        }
-        const [near, far] = socketPair(to, host);
-        listening.accept(far, taken.peer);
-        return near;
-      },
+      dial: (address, identity, key, signal) => this.#dial(host, address, identity, key, signal),
     };
   }
-}
 
-/** Two ends of one connection; each sees the other's host. */
-export function socketPair(nearSees: string, farSees: string): [MemorySocket, MemorySocket] {
-  const near = new MemorySocket(nearSees);
-  const far = new MemorySocket(farSees);
-  near.connect(far);
-  far.connect(near);
-  return [near, far];
+  /** Everything of `host` that touches `other`, or anybody, breaks here; the other side is not told. */
+  lose(host: string, other?: string): void {
+    for (const socket of this.#sockets)
+      if (socket.host === host && (other === undefined || socket.remoteAddress === other)) socket.lose();
+  }
+
+  /** Nobody listens on `host` any more. */
+  vanish(host: string): void {
+    for (const where of this.#listening.keys()) if (parseAddress(where).host === host) this.#listening.delete(where);
+  }
+
+  async #dial(
+    host: string,
+    address: string,
+    identity: string,
+    key: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<LaneSocket> {
+    const late = (): Error => new MirrorError('STOPPED', `dialling ${address}: stopped`);
+    const { host: to, port } = parseAddress(address);
+    await unless(signal, arrival(this.#transit, host, to), late);
+    const listening = this.#listening.get(formatAddress(to, port));
+    if (!listening) throw new MirrorError('PEER_UNREACHABLE', `nobody listens at ${address}`);
+    const taken = listening.take(identity);
+    if (!taken || !Buffer.from(taken.key).equals(key)) {
+      const error = new MirrorError('LANE_REFUSED', `${host} has no live one-time key`);
+      listening.refused(host, error);
+      throw error;
+    }
+    const [near, far] = [new MemorySocket(host, to, this.#transit), new MemorySocket(to, host, this.#transit)];
+    near.connect(far);
+    far.connect(near);
+    for (const socket of [near, far]) {
+      this.#sockets.add(socket);
+      void socket.closed.then(() => this.#sockets.delete(socket));
+    }
+    listening.accept(far, taken.peer);
+    await unless(signal, arrival(this.#transit, to, host), late).catch((error: unknown) => {
+      near.destroy();
+      throw error;
+    });
+    return near;
+  }
 }
 
 interface Sent {
@@ -81,11 +110,14 @@ interface Sent {
 }
 
 export class MemorySocket implements LaneSocket {
+  readonly host: string;
   readonly remoteAddress: string;
   readonly closed: Promise<Error | undefined>;
   /** Bytes that this end was sent and has not read. */
   unread = 0;
+  readonly #transit: Transit;
   readonly #queue: Sent[] = [];
+  readonly #way = new Set<Sent>();
   readonly #buffer = new Uint8Array(PIECE_BYTES);
   #other!: MemorySocket;
   #on: ((bytes: Uint8Array) => boolean) | undefined;
@@ -95,8 +127,10 @@ export class MemorySocket implements LaneSocket {
   #gone = false;
   #close!: () => void;
 
-  constructor(remoteAddress: string) {
+  constructor(host: string, remoteAddress: string, transit: Transit) {
+    this.host = host;
     this.remoteAddress = remoteAddress;
+    this.#transit = transit;
     this.closed = new Promise(resolve => {
       this.#close = () => resolve(undefined);
     });
@@ -119,40 +153,58 @@ export class MemorySocket implements LaneSocket {
   async send(bytes: Uint8Array): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const lost = (): void => reject(new MirrorError('LANE_CLOSED', `the lane to ${this.remoteAddress} is closed`));
-      if (this.#gone || this.#other.#gone || this.#other.#ended) return lost();
       const other = this.#other;
+      if (this.#gone || other.#gone || other.#ended) return lost();
       // A system takes a copy of what fits its window, and the rest when that is read.
       const copied = other.unread + bytes.length <= WINDOW_BYTES;
       other.unread += bytes.length;
-      other.#queue.push({
+      const sent: Sent = {
         bytes: copied ? Uint8Array.from(bytes) : bytes,
         copied,
         taken: copied ? () => undefined : resolve,
         lost,
-      });
+      };
       if (copied) resolve();
-      other.#run();
+      other.#way.add(sent);
+      this.#carry(() => {
+        if (!other.#way.delete(sent) || other.#gone) return lost();
+        other.#queue.push(sent);
+        other.#run();
+      });
     });
   }
 
   end(): void {
-    this.#other.#ended = true;
-    this.#other.#run();
+    this.#carry(() => {
+      this.#other.#ended = true;
+      this.#other.#run();
+    });
   }
 
   destroy(): void {
     if (this.#gone) return;
+    this.lose();
+    // What the system had not copied of the own sends never leaves; the other end gets the rest.
+    const other = this.#other;
+    const left = other.#queue.splice(0);
+    other.#queue.push(...left.filter(sent => sent.copied));
+    for (const sent of [...left, ...other.#way]) sent.lost();
+    for (const sent of other.#way) if (!sent.copied) other.#way.delete(sent);
+    queueMicrotask(() => this.end());
+  }
+
+  /** This end breaks, and the other is not told. */
+  lose(): void {
+    if (this.#gone) return;
     this.#gone = true;
     this.unread = 0;
-    for (const sent of this.#queue.splice(0)) sent.lost();
-    // What the system had not copied of the own sends never leaves; the other end gets the rest.
-    const left = this.#other.#queue.splice(0);
-    this.#other.#queue.push(...left.filter(sent => sent.copied));
-    for (const sent of left) sent.lost();
-    queueMicrotask(() => {
-      this.#close();
-      this.end();
-    });
+    for (const sent of [...this.#queue.splice(0), ...this.#way]) sent.lost();
+    this.#way.clear();
+    queueMicrotask(() => this.#close());
+  }
+
+  #carry(arrive: () => void): void {
+    this.#transit.carry(this.host, this.remoteAddress, this, arrive);
   }
 
   /** Hands on what waits, later and in pieces. */

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { asMirrorError, MirrorError } from '../../src/errors.ts';
 import type { PeerId } from '../../src/oci/oci.ts';
 import type { ControlWire, Greet, Link, Stream, StreamLimits } from '../../src/peers/wire.ts';
+import { arrival, atOnce, type Transit, unless } from './transit.ts';
 
 /** Bytes on the way in one direction before the sender waits. */
 const WINDOW_BYTES = 1 << 20;
@@ -15,13 +16,37 @@ const GREETING: StreamLimits = { maxFrame: 256 * 1024, maxInbound: 1 };
 type Judge = (from: PeerId, message: Uint8Array) => Promise<'accept' | 'ignore' | 'reject'>;
 type Handler = (stream: Stream, link: Link) => Promise<void>;
 
-/** One direction of a stream. */
+/** Carries one thing to the other host. */
+type Carry = (way: object, arrive: () => void) => void;
+
+/** One direction of a stream: what its sender and its reader know of it differs by what is on its way. */
 class Pipe {
   readonly frames: Uint8Array[] = [];
+  /** Bytes that were sent and not read. */
   bytes = 0;
   ended = false;
-  error: Error | undefined;
+  /** Why the sender's end broke, and the reader's. */
+  readonly broken: { sender?: Error; reader?: Error } = {};
+  readonly #carry: Carry;
   #waiters: (() => void)[] = [];
+
+  constructor(carry: Carry) {
+    this.#carry = carry;
+  }
+
+  /** Something that was sent arrives: unless the reader's end broke, it happens. */
+  arrives(happen: () => void): void {
+    this.#carry(this, () => {
+      if (this.broken.reader) return;
+      happen();
+      this.changed();
+    });
+  }
+
+  fail(end: 'sender' | 'reader', reason: Error): void {
+    this.broken[end] ??= reason;
+    this.changed();
+  }
 
   changed(): void {
     for (const wake of this.#waiters.splice(0)) wake();
@@ -45,22 +70,24 @@ class MemoryStream implements Stream {
 
   async send(frame: Uint8Array): Promise<void> {
     if (frame.length > this.#maxFrame) throw new MirrorError('LIMIT_EXCEEDED', `a frame of ${frame.length} bytes`);
-    while (this.#out.bytes >= WINDOW_BYTES && !this.#out.error) await this.#out.wait();
-    if (this.#out.error) throw asMirrorError(this.#out.error, 'PEER_UNREACHABLE', 'the stream ended');
-    this.#out.frames.push(Uint8Array.from(frame));
-    this.#out.bytes += frame.length;
-    this.#out.changed();
+    const out = this.#out;
+    while (out.bytes >= WINDOW_BYTES && !out.broken.sender) await out.wait();
+    if (out.broken.sender) throw asMirrorError(out.broken.sender, 'PEER_UNREACHABLE', 'the stream ended');
+    const copy = Uint8Array.from(frame);
+    out.bytes += copy.length;
+    out.arrives(() => void out.frames.push(copy));
   }
 
   async receive(): Promise<Uint8Array | undefined> {
-    while (this.#in.frames.length === 0 && !this.#in.ended && !this.#in.error) await this.#in.wait();
-    const frame = this.#in.frames.shift();
+    const into = this.#in;
+    while (into.frames.length === 0 && !into.ended && !into.broken.reader) await into.wait();
+    const frame = into.frames.shift();
     if (!frame) {
-      if (this.#in.error) throw asMirrorError(this.#in.error, 'PEER_UNREACHABLE', 'the stream ended');
+      if (into.broken.reader) throw asMirrorError(into.broken.reader, 'PEER_UNREACHABLE', 'the stream ended');
       return undefined;
     }
-    this.#in.bytes -= frame.length;
-    this.#in.changed();
+    into.bytes -= frame.length;
+    into.changed();
     if (frame.length <= this.#maxFrame) return frame;
     const error = new MirrorError('LIMIT_EXCEEDED', `a frame of ${frame.length} bytes came`);
     this.abort(error);
@@ -68,49 +95,65 @@ class MemoryStream implements Stream {
   }
 
   async close(): Promise<void> {
-    this.#out.ended = true;
-    this.#out.changed();
+    this.#out.arrives(() => void (this.#out.ended = true));
   }
 
+  /** The own end breaks at once, the other's when that arrives. */
   abort(reason: Error): void {
-    for (const pipe of [this.#out, this.#in]) {
-      pipe.error ??= reason;
-      pipe.changed();
-    }
+    const [out, into] = [this.#out, this.#in];
+    if (into.broken.reader && out.broken.sender) return;
+    this.lose(reason);
+    out.arrives(() => {
+      out.fail('reader', reason);
+      into.fail('sender', reason);
+    });
+  }
+
+  /** The own end breaks, and the other side is not told. */
+  lose(reason: Error): void {
+    this.#in.fail('reader', reason);
+    this.#out.fail('sender', reason);
   }
 }
 
-function streams(a: StreamLimits, b: StreamLimits): [MemoryStream, MemoryStream] {
-  const [there, back] = [new Pipe(), new Pipe()];
+function streams(there: Pipe, back: Pipe, a: StreamLimits, b: StreamLimits): [MemoryStream, MemoryStream] {
   return [new MemoryStream(there, back, a.maxFrame), new MemoryStream(back, there, b.maxFrame)];
 }
 
 /** Where memory wires find each other. */
 export class MemoryNetwork {
   readonly wires = new Map<string, MemoryWire>();
+  readonly transit: Transit;
   #next = 1;
 
-  /** A wire with an address of its own. */
-  wire(peer: PeerId, greet: Greet): MemoryWire {
-    const address = `10.0.${this.#next >> 8}.${this.#next++ & 255}:5001`;
-    const wire = new MemoryWire(this, peer, address, greet);
-    this.wires.set(address, wire);
+  constructor(transit: Transit = atOnce) {
+    this.transit = transit;
+  }
+
+  /** A wire with an address of its own, or at `address` in place of an earlier one. */
+  wire(peer: PeerId, greet: Greet, address?: string): MemoryWire {
+    const at = address ?? `10.0.${this.#next >> 8}.${this.#next++ & 255}:5001`;
+    const wire = new MemoryWire(this, peer, at, greet);
+    this.wires.set(at, wire);
     return wire;
   }
 }
 
-interface Ended {
+/** One end of a connection; the other end may not know yet that this one is gone. */
+interface End {
   readonly link: Link;
-  readonly other: MemoryWire;
-  readonly open: Set<MemoryStream>;
+  readonly wire: MemoryWire;
+  readonly streams: Set<MemoryStream>;
+  other: End;
 }
 
 export class MemoryWire implements ControlWire {
   readonly peer: PeerId;
   readonly addresses: readonly string[];
   readonly greet: Greet;
+  readonly #address: string;
   readonly #network: MemoryNetwork;
-  readonly #ends = new Set<Ended>();
+  readonly #ends = new Set<End>();
   readonly #listeners: ((link: Link, open: boolean) => void)[] = [];
   readonly #handlers = new Map<string, { limits: StreamLimits; handler: Handler; open: Map<PeerId, number> }>();
   readonly #judges = new Map<string, Judge>();
@@ -118,28 +161,45 @@ export class MemoryWire implements ControlWire {
 
   constructor(network: MemoryNetwork, peer: PeerId, address: string, greet: Greet) {
     this.#network = network;
+    this.#address = address;
     this.peer = peer;
     this.addresses = [address];
     this.greet = greet;
   }
 
   async dial(address: string, signal: AbortSignal): Promise<Link> {
+    const late = (): Error => asMirrorError(signal.reason, 'PEER_UNREACHABLE', `dialling ${address}`);
+    await unless(signal, arrival(this.#network.transit, this.#address, address), late);
     const other = this.#network.wires.get(address);
     if (!other) throw new MirrorError('PEER_UNREACHABLE', `nobody is at ${address}`);
-    const [mine, theirs] = streams(GREETING, GREETING);
-    const greets = await Promise.allSettled([
+    const [there, back] = [new Pipe(this.#carry(other)), new Pipe(other.#carry(this))];
+    const [mine, theirs] = streams(there, back, GREETING, GREETING);
+    const greets = Promise.allSettled([
       this.greet(other.peer, mine, address, signal).catch((error: unknown) => fail(mine, error)),
-      other.greet(this.peer, theirs, this.addresses[0]!, signal).catch((error: unknown) => fail(theirs, error)),
+      other.greet(this.peer, theirs, this.#address, signal).catch((error: unknown) => fail(theirs, error)),
     ]);
-    for (const end of greets)
-      if (end.status === 'rejected') {
-        const own = greets[0].status === 'rejected' ? (greets[0].reason as unknown) : undefined;
-        throw own ?? new MirrorError('PEER_REFUSED', `${address} closed`);
-      }
-    const link: Link = { peer: other.peer, address, inbound: false };
-    other.linked({ peer: this.peer, address: this.addresses[0]!, inbound: true }, this);
-    this.linked(link, other);
-    return link;
+    const [own, others] = await unless(signal, greets, late);
+    if (own.status === 'rejected') throw own.reason;
+    if (others.status === 'rejected' || this.#network.wires.get(address) !== other)
+      throw new MirrorError('PEER_REFUSED', `${address} closed`);
+    return this.#link(other, address);
+  }
+
+  /** Both ends of a new connection. */
+  #link(other: MemoryWire, address: string): Link {
+    const mine = { link: { peer: other.peer, address, inbound: false }, wire: this, streams: new Set<MemoryStream>() };
+    const theirs = {
+      link: { peer: this.peer, address: this.#address, inbound: true },
+      wire: other,
+      streams: new Set<MemoryStream>(),
+    };
+    const [near, far] = [mine as Partial<End> as End, theirs as Partial<End> as End];
+    [near.other, far.other] = [far, near];
+    for (const end of [far, near]) {
+      end.wire.#ends.add(end);
+      for (const listener of end.wire.#listeners) listener(end.link, true);
+    }
+    return near.link;
   }
 
   links(): readonly Link[] {
@@ -150,63 +210,59 @@ export class MemoryWire implements ControlWire {
     this.#listeners.push(listener);
   }
 
-  linked(link: Link, other: MemoryWire): void {
-    this.#ends.add({ link, other, open: new Set() });
-    for (const listener of this.#listeners) listener(link, true);
-  }
-
   async disconnect(peer: PeerId): Promise<void> {
-    for (const end of this.#ends)
-      if (end.link.peer === peer) {
-        end.other.unlinked(this.peer);
-        this.unlinked(peer);
-      }
-  }
-
-  unlinked(peer: PeerId): void {
     for (const end of this.#ends) {
       if (end.link.peer !== peer) continue;
-      this.#ends.delete(end);
-      for (const stream of end.open) stream.abort(new MirrorError('PEER_UNREACHABLE', 'the connection ended'));
-      for (const listener of this.#listeners) listener(end.link, false);
+      this.#drop(end);
+      this.#carry(end.other.wire)(end, () => end.other.wire.#drop(end.other));
     }
+  }
+
+  /** All connections with that address end here, and the other side is not told, as when a cable is pulled. */
+  lose(address: string): void {
+    for (const end of this.#ends) if (end.link.address === address) this.#drop(end);
+  }
+
+  #drop(end: End): void {
+    if (!this.#ends.delete(end)) return;
+    for (const stream of end.streams) stream.lose(new MirrorError('PEER_UNREACHABLE', 'the connection ended'));
+    for (const listener of this.#listeners) listener(end.link, false);
   }
 
   async open(peer: PeerId, protocol: string, limits: StreamLimits, signal: AbortSignal): Promise<Stream> {
     const end = [...this.#ends].find(one => one.link.peer === peer);
     if (!end) throw new MirrorError('PEER_UNREACHABLE', `there is no link with ${peer}`);
-    const stream = end.other.accept(this.peer, protocol, limits);
-    if (!stream) throw new MirrorError('PEER_UNREACHABLE', `${peer} does not take ${protocol}`);
-    end.open.add(stream);
-    signal.addEventListener('abort', () => stream.abort(asMirrorError(signal.reason, 'STOPPED', protocol)), {
-      once: true,
-    });
-    return stream;
+    const { wire } = end.other;
+    const [there, back] = [new Pipe(this.#carry(wire)), new Pipe(wire.#carry(this))];
+    const [local, remote] = streams(there, back, limits, wire.#handlers.get(protocol)?.limits ?? limits);
+    end.streams.add(local);
+    const stop = (): void => local.abort(asMirrorError(signal.reason, 'STOPPED', protocol));
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    there.arrives(() => wire.#accept(end.other, protocol, remote));
+    return local;
   }
 
-  accept(peer: PeerId, protocol: string, theirs: StreamLimits): MemoryStream | undefined {
+  #accept(end: End, protocol: string, stream: MemoryStream): void {
     const registered = this.#handlers.get(protocol);
-    const end = [...this.#ends].find(one => one.link.peer === peer);
-    if (!registered || !end) return undefined;
+    if (!registered || !this.#ends.has(end))
+      return stream.abort(new MirrorError('PEER_UNREACHABLE', `${this.peer} does not take ${protocol}`));
     const { limits, handler, open } = registered;
-    const [remote, local] = streams(theirs, limits);
+    const { peer } = end.link;
     const count = open.get(peer) ?? 0;
-    if (count >= limits.maxInbound) {
-      local.abort(new MirrorError('LIMIT_EXCEEDED', `more than ${limits.maxInbound} streams`));
-      return remote;
-    }
+    if (count >= limits.maxInbound)
+      return stream.abort(new MirrorError('LIMIT_EXCEEDED', `more than ${limits.maxInbound} streams`));
     open.set(peer, count + 1);
-    end.open.add(local);
-    void handler(local, end.link)
+    end.streams.add(stream);
+    void handler(stream, end.link)
       .then(
-        () => local.close(),
-        (error: unknown) => local.abort(asMirrorError(error, 'PEER_UNREACHABLE', protocol)),
+        () => stream.close(),
+        (error: unknown) => stream.abort(asMirrorError(error, 'PEER_UNREACHABLE', protocol)),
       )
       .finally(() => {
         open.set(peer, (open.get(peer) ?? 1) - 1);
-        end.open.delete(local);
+        end.streams.delete(stream);
       });
-    return remote;
   }
 
   handle(protocol: string, limits: StreamLimits, handler: Handler): void {
@@ -223,6 +279,7 @@ export class MemoryWire implements ControlWire {
     this.#judges.set(topic, judge);
   }
 
+  /** Gossip that `from` brings. */
   async heard(from: PeerId, topic: string, message: Uint8Array): Promise<void> {
     const judge = this.#judges.get(topic);
     if (!judge || this.#seen.has(idOf(message))) return;
@@ -237,12 +294,22 @@ export class MemoryWire implements ControlWire {
 
   /** Cuts the node off without a word: nobody is told, nobody can dial it. */
   vanish(): void {
-    for (const address of this.addresses) this.#network.wires.delete(address);
+    for (const address of this.addresses)
+      if (this.#network.wires.get(address) === this) this.#network.wires.delete(address);
   }
 
+  #carry(to: MemoryWire): Carry {
+    return (way, arrive) => this.#network.transit.carry(this.#address, to.#address, way, arrive);
+  }
+
+  /** To one end of each peer; gossip keeps no order. */
   #pass(topic: string, message: Uint8Array, but?: PeerId): void {
-    const peers = new Map([...this.#ends].map(end => [end.link.peer, end.other]));
-    for (const [peer, wire] of peers) if (peer !== but) void wire.heard(this.peer, topic, message);
+    const ends = new Map([...this.#ends].map(end => [end.link.peer, end.other]));
+    for (const [peer, end] of ends)
+      if (peer !== but)
+        this.#carry(end.wire)({}, () => {
+          if (end.wire.#ends.has(end)) void end.wire.heard(this.peer, topic, message);
+        });
   }
 }
 
