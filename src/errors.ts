@@ -71,6 +71,7 @@ const CODES = {
   TAG_UNDECIDED: 'absent',
   NOT_SHARED: 'absent',
   NOT_MIRRORED: 'absent',
+  CLIENT_UNAUTHORIZED: 'absent',
   // the rest
   AUDIT_UNAVAILABLE: 'unavailable',
   TIMED_OUT: 'unavailable',

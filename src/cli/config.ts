@@ -16,8 +16,8 @@ export interface Config {
   readonly store:
     | { readonly kind: 'layout' }
     | { readonly kind: 'containerd'; readonly socket: string; readonly namespaces: string[] };
-  /** `host:port` each. */
-  readonly mirror: { readonly listen: string };
+  /** `listen` is `host:port`; who asks must show the token in `clientTokenFile`, where there is one. */
+  readonly mirror: { readonly listen: string; readonly clientTokenFile?: string };
   readonly peers: {
     readonly listen: string;
     readonly lanePort: number;
@@ -58,7 +58,7 @@ export function parseConfig(text: string, file: string): Config {
     tokenFile: at(top.string('tokenFile', resolve(stateDir, 'token'))),
     policyFile: at(top.string('policyFile')),
     store: store(top),
-    mirror: mirror(top),
+    mirror: mirror(top, at),
     peers: peers(top),
     spool: { maxBytes: spool(top) },
     log: { level: level(top) },
@@ -98,7 +98,7 @@ function store(top: Fields): Config['store'] {
   return { kind, socket, namespaces };
 }
 
-function mirror(top: Fields): Config['mirror'] {
+function mirror(top: Fields, at: (path: string) => string): Config['mirror'] {
   const fields = top.fields('mirror') ?? top.fail('mirror', 'is missing');
   const listen = address(fields, 'listen');
   // Whoever reaches it may pull whatever this node has, shared or not, and is asked for no name.
@@ -107,8 +107,9 @@ function mirror(top: Fields): Config['mirror'] {
       'listen',
       'must be on loopback (127.0.0.1, [::1] or localhost): who reaches it pulls as this node does',
     );
+  const tokenFile = fields.string('clientTokenFile', '');
   fields.end();
-  return { listen };
+  return { listen, ...(tokenFile ? { clientTokenFile: at(tokenFile) } : {}) };
 }
 
 function peers(top: Fields): Config['peers'] {

@@ -8,6 +8,7 @@ import { verifyPeer } from '../identity/key.ts';
 import { Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags } from '../mirror/mirror.ts';
 import type { Giver } from '../peers/peers.ts';
 import { createPeers, type OpenPeers } from '../peers/peers-node.ts';
+import { tokenDoor } from './client-token.ts';
 import { splitAddress } from './config.ts';
 import { openControls } from './controls.ts';
 import type { Ground } from './ground.ts';
@@ -161,15 +162,21 @@ function counted(giver: Giver): Giver & { underWay(): number } {
   };
 }
 
-async function openMirror({ config }: Ground, rooms: Rooms, notReady: () => string | undefined): Promise<Server> {
-  const { host, port } = splitAddress(config.mirror.listen);
-  const hosts = new Set([config.mirror.listen, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
-  // Whoever reaches a loopback port may pull; a client token is what this seam is for.
-  const server = registryServer(rooms, { hosts, authorize: () => Promise.resolve(), notReady });
+async function openMirror(
+  { config, edges }: Ground,
+  rooms: Rooms,
+  notReady: () => string | undefined,
+): Promise<Server> {
+  const { listen, clientTokenFile } = config.mirror;
+  const { host, port } = splitAddress(listen);
+  const hosts = new Set([listen, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
+  // Whoever reaches a loopback port may pull, where no token is asked for.
+  const authorize = clientTokenFile ? await tokenDoor(edges.disk, clientTokenFile) : () => Promise.resolve();
+  const server = registryServer(rooms, { hosts, authorize, notReady });
   try {
     await server.listen({ host, port });
   } catch (error) {
-    throw portTaken(error, `the mirror cannot listen on ${config.mirror.listen}`);
+    throw portTaken(error, `the mirror cannot listen on ${listen}`);
   }
   return server;
 }

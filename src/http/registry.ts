@@ -36,7 +36,7 @@ export type Server = FastifyInstance;
 export interface Door {
   /** What clients must say in Host: `127.0.0.1:5000`, `localhost:5000` and the like. */
   readonly hosts: ReadonlySet<string>;
-  /** The one seam for client authorization: throws to refuse. */
+  /** The one seam for client authorization, asked before any content is looked for: throws to refuse. */
   authorize(request: { readonly headers: Readonly<Record<string, unknown>> }): Promise<void>;
   /** Undefined when ready, else why not. */
   notReady(): string | undefined;
@@ -48,6 +48,8 @@ export function registryServer(rooms: Rooms, door: Door): Server {
     logger: false,
     exposeHeadRoutes: false,
     routerOptions: { ignoreDuplicateSlashes: false, maxParamLength: PATH_MAX_CHARS },
+    // A request without a Host header is refused below, on record; Node would refuse it by itself.
+    http: { requireHostHeader: false },
     requestTimeout: HEADERS_MS,
     connectionTimeout: STILL_MS,
     forceCloseConnections: true,
@@ -61,13 +63,12 @@ export function registryServer(rooms: Rooms, door: Door): Server {
   server.server.headersTimeout = HEADERS_MS;
   server.addHook('onRequest', (request, reply) =>
     judged(rooms, request, async () => {
-      if (!door.hosts.has((request.headers.host ?? '').toLowerCase()))
-        throw new MirrorError('REQUEST_INVALID', 'the Host header names another server');
+      if (!namesUs(request, door.hosts))
+        throw new MirrorError('REQUEST_INVALID', 'the Host header is missing, stands twice, or names another server');
       if (!METHODS.includes(request.method)) {
         reply.header('allow', METHODS.join(', '));
         throw new MirrorError('METHOD_UNSUPPORTED', `${request.method}: this mirror only answers pulls`);
       }
-      await door.authorize(request);
     }),
   );
   server.get('/healthz', (_, reply) => reply.send({ status: 'ok' }));
@@ -76,12 +77,18 @@ export function registryServer(rooms: Rooms, door: Door): Server {
     return reply.code(reason ? 503 : 200).send(reason ? { status: 'not ready', reason } : { status: 'ok' });
   });
   for (const url of ['/v2', '/v2/']) server.route({ method: METHODS, url, handler: (_, reply) => reply.send({}) });
-  server.route({ method: METHODS, url: '/v2/*', handler: (request, reply) => answer(rooms, request, reply) });
+  server.route({ method: METHODS, url: '/v2/*', handler: (request, reply) => answer(rooms, door, request, reply) });
   server.setNotFoundHandler((_, reply) =>
     reply.code(404).send(body('NOT_FOUND', 'only /v2/, /healthz and /readyz are here')),
   );
   server.setErrorHandler((error, _, reply) => sendError(rooms.log, error, reply));
   return server;
+}
+
+/** True where the one Host header is among `hosts` and the request line names no host: of several, Node gives the first. */
+function namesUs({ raw, url }: FastifyRequest, hosts: ReadonlySet<string>): boolean {
+  const [host = '', ...more] = raw.headersDistinct.host ?? [];
+  return more.length === 0 && hosts.has(host.toLowerCase()) && url.startsWith('/');
 }
 
 /** Runs what judges a request by itself; a refusal is recorded before it is answered, with the path as it came. */
@@ -95,8 +102,11 @@ async function judged<T>({ audit }: Rooms, { url }: FastifyRequest, judge: () =>
   }
 }
 
-async function answer(rooms: Rooms, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const parsed = await judged(rooms, request, () => parseRequest(request.method, request.url, request.headers.range));
+async function answer(rooms: Rooms, door: Door, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const parsed = await judged(rooms, request, async () => {
+    await door.authorize(request);
+    return parseRequest(request.method, request.url, request.headers.range);
+  });
   const found = await pull(rooms, parsed);
   reply.headers({
     'content-type': HEADER_VALUE.test(found.descriptor.mediaType) ? found.descriptor.mediaType : OCTETS,

@@ -34,6 +34,12 @@ void test('the mirror listens on loopback of either family', () => {
     assert.equal(parseConfig(MINIMAL.replace('127.0.0.1:5000', listen), '/c.yaml').mirror.listen, listen);
 });
 
+void test('a client token is asked for where a file of it is named, and never where none is', () => {
+  assert.deepEqual(parseConfig(MINIMAL, '/etc/c.yaml').mirror, { listen: '127.0.0.1:5000' });
+  const named = MINIMAL.replace('5000"}', '5000", clientTokenFile: ./client-token}');
+  assert.equal(parseConfig(named, '/etc/c.yaml').mirror.clientTokenFile, '/etc/client-token');
+});
+
 void test('containerd has its usual socket and the namespace of Kubernetes', () => {
   const { store } = parseConfig(`${MINIMAL}store: {kind: containerd}\n`, '/c.yaml');
   assert.deepEqual(store, { kind: 'containerd', socket: '/run/containerd/containerd.sock', namespaces: ['k8s.io'] });
@@ -45,6 +51,9 @@ const refused: readonly (readonly [string, string])[] = [
   ['a port that is none', MINIMAL.replace('5000', '99999')],
   ['a mirror that others reach', MINIMAL.replace('127.0.0.1:5000', '0.0.0.0:5000')],
   ['a mirror on a name that is not localhost', MINIMAL.replace('127.0.0.1:5000', '127.0.0.1.example:5000')],
+  ['an empty client token file', MINIMAL.replace('5000"}', '5000", clientTokenFile: ""}')],
+  ['a client token file that is null', MINIMAL.replace('5000"}', '5000", clientTokenFile: ~}')],
+  ['a client token itself', MINIMAL.replace('5000"}', '5000", clientToken: abcdefabcdefabcdef}')],
   ['a listen address without a port', MINIMAL.replace('127.0.0.1:5000', '127.0.0.1')],
   ['a node name that is no DNS label', MINIMAL.replace('n1', 'N_1')],
   ['no mirror', MINIMAL.replace(/mirror.*\n/, '')],

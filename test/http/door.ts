@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { registryServer, type Server } from '../../src/http/registry.ts';
+import { type Door, registryServer, type Server } from '../../src/http/registry.ts';
 import { realWorld, type World } from '../../src/world.ts';
 import { type ClientAnswer, get } from '../support/pull-client.ts';
 import { Story, type StoryNode, type StoryNodeSettings } from '../mirror/story-node.ts';
@@ -18,7 +18,7 @@ export interface OpenDoor {
   /** Why it is not ready; undefined: it is. */
   reason: string | undefined;
   /** Set to refuse clients. */
-  authorize: () => Promise<void>;
+  authorize: Door['authorize'];
   get(path: string, options?: Parameters<typeof get>[1]): Promise<ClientAnswer>;
   close(): Promise<void>;
 }
@@ -31,14 +31,18 @@ export async function openDoor(settings: StoryNodeSettings = {}, story = new Sto
     story,
     node,
     reason: undefined as string | undefined,
-    authorize: () => Promise.resolve(),
+    authorize: (() => Promise.resolve()) as Door['authorize'],
     get: (path: string, options?: Parameters<typeof get>[1]) => get(`http://127.0.0.1:${port}${path}`, options),
     async close() {
       await server.close();
       await story.end();
     },
   };
-  const server = registryServer(node.rooms, { hosts, authorize: () => door.authorize(), notReady: () => door.reason });
+  const server = registryServer(node.rooms, {
+    hosts,
+    authorize: request => door.authorize(request),
+    notReady: () => door.reason,
+  });
   await server.listen({ host: '127.0.0.1', port: 0 });
   const { port } = server.server.address() as AddressInfo;
   hosts.add(`127.0.0.1:${port}`);
