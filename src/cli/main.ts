@@ -27,6 +27,11 @@ const HELP = ['--help', '-h', 'help'];
 /** What a defect exits with. */
 const DEFECT = 70;
 
+/** What a second Ctrl-C exits with: 128 and SIGINT's number. */
+const INTERRUPTED = 130;
+/** npm hands on a Ctrl-C that the terminal sent to the whole group: what follows sooner is the same key, in milliseconds. */
+const SAME_KEY_MS = 300;
+
 /** The commands that `words` is the first word of; undefined where there are none. */
 function groupOf(words: string): readonly Command[] | undefined {
   const group = commands.filter(({ name }) => name.startsWith(`${words} `));
@@ -106,7 +111,14 @@ if (import.meta.main) {
     process.stderr.write(`pinnace: ${error.stack ?? String(error)}\n`);
     process.exit(DEFECT);
   });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort(signal));
+  let interrupted = Number.POSITIVE_INFINITY;
+  process.on('SIGINT', () => {
+    const now = realWorld.monotonic();
+    if (now - interrupted >= SAME_KEY_MS) process.exit(INTERRUPTED);
+    interrupted = Math.min(interrupted, now);
+    stop.abort('SIGINT');
+  });
+  process.on('SIGTERM', () => stop.abort('SIGTERM'));
   process.exitCode = await main(process.argv.slice(2), {
     world: realWorld,
     out: text => void process.stdout.write(text),
