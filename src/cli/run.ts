@@ -4,6 +4,7 @@ import { realDisk } from '../store/disk.ts';
 import type { Command } from './command.ts';
 import { loadConfig } from './config.ts';
 import { CONFIG_DEFAULT } from './control-client.ts';
+import { ownFolder } from './own-folder.ts';
 import { lockState } from './state-lock.ts';
 
 export const run: Command = {
@@ -18,6 +19,7 @@ export const run: Command = {
     const file = typeof values.config === 'string' ? values.config : CONFIG_DEFAULT;
     const config = await loadConfig(file, path => readFile(path, 'utf8'));
     const log = pino({ level: config.log.level, base: { node: config.node } }, pino.destination({ fd: 2, sync: true }));
+    await ownFolder(config, log);
     const failed = new AbortController();
     const life = AbortSignal.any([io.signal, failed.signal]);
     const release = await lockState(realDisk, config.stateDir, io.world);
