@@ -15,11 +15,9 @@ import {
 } from '../oci/oci.ts';
 import type { Content } from '../store/store.ts';
 import { type Owner } from './catalogue.ts';
-import { fetchContent } from './fetch.ts';
+import { fetchManifest } from './fetch-manifest.ts';
 import type { Rooms } from './rooms.ts';
 
-/** Sizes that are tried for a manifest whose size no parent says. */
-const SIZES_TRIED = 4;
 /** Manifests that are read to find out where a blob belongs. */
 const EXPAND_MAX = 64;
 
@@ -30,7 +28,7 @@ export interface ProvedManifest {
   readonly from: string;
 }
 
-type ManifestRooms = Parameters<typeof fetchContent>[0] & Pick<Rooms, 'store' | 'catalogue'>;
+type ManifestRooms = Parameters<typeof fetchManifest>[0] & Pick<Rooms, 'store' | 'catalogue'>;
 
 /** Reads a small content whole and hashes it. @throws DIGEST_MISMATCH, MANIFEST_TOO_LARGE */
 async function readProved(content: Content): Promise<Uint8Array> {
@@ -97,36 +95,11 @@ async function readLocal(rooms: ManifestRooms, digest: Digest): Promise<Read | u
 }
 
 async function fromPeers(rooms: ManifestRooms, owner: Owner, digest: Digest): Promise<Read> {
-  const known = rooms.catalogue.describe(owner, digest);
-  const sizes = known ? [known.size] : saidSizes(rooms.peers.holders(digest).map(holder => holder.size));
-  let last: unknown = new MirrorError(
-    'CONTENT_ABSENT',
-    `${digest}: no reachable node says that it holds this manifest`,
-  );
-  for (const size of sizes) {
-    try {
-      if (size > MANIFEST_MAX_BYTES)
-        throw new MirrorError(
-          'MANIFEST_TOO_LARGE',
-          `${digest}: ${size} bytes are said; a manifest has at most ${MANIFEST_MAX_BYTES}`,
-        );
-      const fetch = await fetchContent(rooms, digest, size);
-      await fetch.whole();
-      const content = await rooms.spool.open(digest);
-      if (content) return { bytes: await readProved(content), from: fetch.source };
-    } catch (error) {
-      last = error;
-    }
-  }
-  throw last;
-}
-
-/** The sizes that holders say, those that most of them say first. */
-function saidSizes(said: readonly number[]): readonly number[] {
-  const votes = new Map<number, number>();
-  for (const size of said) votes.set(size, (votes.get(size) ?? 0) + 1);
-  const sorted = [...votes].sort(([, a], [, b]) => b - a);
-  return sorted.slice(0, SIZES_TRIED).map(([size]) => size);
+  const fetch = await fetchManifest(rooms, digest, rooms.catalogue.describe(owner, digest)?.size);
+  await fetch.whole();
+  const content = await rooms.spool.open(digest);
+  if (!content) throw new MirrorError('CONTENT_ABSENT', `${digest} left the spool at once`);
+  return { bytes: await readProved(content), from: fetch.source };
 }
 
 /**

@@ -35,7 +35,7 @@ export interface Platform {
   readonly architecture: string;
 }
 
-type ImageRooms = Parameters<typeof resolve>[0] & Pick<Rooms, 'pulls'>;
+type ImageRooms = Parameters<typeof resolve>[0] & Parameters<typeof fetchContent>[0] & Pick<Rooms, 'pulls'>;
 
 export interface Pulled {
   readonly digest: Digest;

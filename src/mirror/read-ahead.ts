@@ -15,7 +15,7 @@ const READ_AHEAD_SPOOL_SHARE = 0.5;
 /** Manifests of a name that are looked through for a config. */
 const LOOK_THROUGH_MAX = 64;
 
-type AheadRooms = Parameters<typeof manifestOf>[0] & Parameters<typeof settle>[0];
+type AheadRooms = Parameters<typeof manifestOf>[0] & Parameters<typeof fetchContent>[0] & Parameters<typeof settle>[0];
 
 /** Begins to fetch the layers of the image whose config is `config`, if it is one; answers at once. */
 export function readAhead(rooms: AheadRooms, owner: Owner, config: Digest): void {

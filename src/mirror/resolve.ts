@@ -10,7 +10,7 @@ import { ownerOf } from './catalogue.ts';
 import { manifestOf, type ProvedManifest } from './manifests.ts';
 import type { Rooms } from './rooms.ts';
 
-type ResolveRooms = Parameters<typeof manifestOf>[0] & Pick<Rooms, 'stated' | 'origins'>;
+type ResolveRooms = Parameters<typeof manifestOf>[0] & Pick<Rooms, 'policy' | 'stated' | 'origins'>;
 
 /** What is stated about a tag, by others and by this node. */
 export const claimsAbout = (rooms: Pick<Rooms, 'peers' | 'stated'>, reference: TagReference): readonly TagClaim[] => [
