@@ -36,10 +36,12 @@ export async function openEvidence({ keep }: EvidenceOptions): Promise<EvidenceB
 
 class Book implements EvidenceBook {
   readonly #file: StateFile;
-  readonly #all: Map<string, Evidence>;
+  readonly #all = new Map<string, Evidence>();
+  /** The newest credential of each signer against which there is evidence: asked for every holder of every chunk. */
+  readonly #refuted = new Map<PeerId, number>();
 
   constructor(keep: Keep, all: readonly Evidence[]) {
-    this.#all = new Map(all.map(one => [one.id, one]));
+    for (const one of all) this.#put(one);
     this.#file = new StateFile(keep, () => ({ evidence: this.list() }));
   }
 
@@ -56,25 +58,38 @@ class Book implements EvidenceBook {
     );
     if (same.length >= EVIDENCE_PER_PEER) return evidence;
     this.#all.delete(evidence.id);
-    this.#all.set(evidence.id, evidence);
+    this.#put(evidence);
     this.#bound();
     await this.#file.save();
     return evidence;
   }
 
   refuted(peer: PeerId, credentialIssuedAt: number): boolean {
-    return this.list().some(one => one.peer === peer && one.credentialIssuedAt >= credentialIssuedAt);
+    const newest = this.#refuted.get(peer);
+    return newest !== undefined && newest >= credentialIssuedAt;
   }
 
   async clear(idOrPeer: string): Promise<boolean> {
     const gone = this.list().filter(one => one.id === idOrPeer || one.peer === idOrPeer);
-    for (const { id } of gone) this.#all.delete(id);
+    this.#remove(gone);
     if (gone.length) await this.#file.save();
     return gone.length > 0;
   }
 
+  #put(one: Evidence): void {
+    this.#all.set(one.id, one);
+    this.#refuted.set(one.peer, Math.max(one.credentialIssuedAt, this.#refuted.get(one.peer) ?? 0));
+  }
+
+  #remove(gone: readonly Evidence[]): void {
+    if (!gone.length) return;
+    for (const { id } of gone) this.#all.delete(id);
+    this.#refuted.clear();
+    for (const one of this.#all.values()) this.#put(one);
+  }
+
   #bound(): void {
-    for (const { id } of this.list().slice(0, -EVIDENCE_MAX)) this.#all.delete(id);
+    this.#remove(this.list().slice(0, -EVIDENCE_MAX));
     let room = STATEMENTS_MAX_CHARS;
     for (const one of this.list().toReversed()) {
       room -= one.statement.length;
