@@ -54,6 +54,8 @@ export async function refuteSigners(
 ): Promise<void> {
   for (const holder of rooms.peers.holders(digest)) {
     if (holder.root !== claimed) continue;
+    // Refuting it is the effect: the record comes first.
+    await nameLiar(rooms, holder, 'proof', 'PROOF_REFUTED');
     const { id } = await rooms.evidence.add({
       peer: holder.node.peer,
       credentialIssuedAt: holder.node.issuedAt,
@@ -64,7 +66,6 @@ export async function refuteSigners(
       statement: Buffer.from(holder.statement).toString('base64'),
     });
     await rooms.audit.record({ event: 'evidence.kept', id, peer: holder.node.peer, digest });
-    await nameLiar(rooms, holder, 'proof', 'PROOF_REFUTED');
   }
 }
 
