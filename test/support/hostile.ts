@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Ground } from '../../src/cli/ground.ts';
+import { MirrorError } from '../../src/errors.ts';
 import { algorithmOf, bytesOf, type Digest } from '../../src/oci/oci.ts';
 import { CHUNK_BYTES, type Proof, Prover } from '../../src/proof/proof.ts';
 import type { Content } from '../../src/store/store.ts';
@@ -15,7 +16,10 @@ export const LIES: readonly Lie[] = ['chunk', 'proof', 'slow', 'stall', 'die'];
 /** Milliseconds that the slow one takes for a chunk. */
 const SLOW_MS = 40;
 
-/** Contents smaller than this are given honestly: manifests and configs have no chunks to lie about. */
+/** Reads that hang at once. A node would refuse lanes if all that it ever began to give hung: the next one would not stall. */
+const STALLED_MAX = 4;
+
+/** Contents smaller than this are given honestly unless another size is given: manifests and configs always should be. */
 const LIE_FROM_BYTES = 2 * CHUNK_BYTES;
 
 /** A content as the store has it, with what goes out in its place. */
@@ -25,8 +29,8 @@ interface Twisted extends Content {
 
 const isTwisted = (content: Content): content is Twisted => 'honest' in content;
 
-/** The ground of a node that does `lie`. */
-export function hostile(ground: Ground, lie: Lie): Ground {
+/** The ground of a node that does `lie` with contents of at least `from` bytes. */
+export function hostile(ground: Ground, lie: Lie, from: number = LIE_FROM_BYTES): Ground {
   const { store, hashes } = ground;
   const lies = new Map<Digest, Proof>();
   return {
@@ -35,7 +39,7 @@ export function hostile(ground: Ground, lie: Lie): Ground {
       ...bound(store),
       async open(digest) {
         const content = await store.open(digest);
-        return content && content.size >= LIE_FROM_BYTES ? twist(content, lie) : content;
+        return content && content.size >= from ? twist(content, lie) : content;
       },
     },
     hashes: {
@@ -53,7 +57,7 @@ export function hostile(ground: Ground, lie: Lie): Ground {
 }
 
 /** The methods of a room, so that some of them can be replaced. */
-function bound<T extends object>(room: T): T {
+export function bound<T extends object>(room: T): T {
   return new Proxy({} as T, {
     ownKeys: () => [...new Set([...Reflect.ownKeys(room), ...Reflect.ownKeys(Object.getPrototypeOf(room) as object)])],
     getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
@@ -64,8 +68,20 @@ function bound<T extends object>(room: T): T {
   });
 }
 
+/** Ends what waits the longest. */
+const stalled: (() => void)[] = [];
+
+/** Never answers, as long as fewer than STALLED_MAX others wait for the same. @throws FILE_UNREADABLE where it is let go */
+async function stalling(): Promise<void> {
+  if (stalled.length >= STALLED_MAX) stalled.shift()?.();
+  await new Promise<void>(resolve => void stalled.push(resolve));
+  throw new MirrorError('FILE_UNREADABLE', 'stalled on purpose');
+}
+
 function twist(honest: Content, lie: Lie): Twisted {
   const { digest, size, stamp } = honest;
+  // What is one chunk ends before it began: there is no half of it that could be proved.
+  const [stallAt, dieAt] = size > CHUNK_BYTES ? [CHUNK_BYTES, size / 2] : [0, 0];
   return {
     honest,
     digest,
@@ -73,8 +89,8 @@ function twist(honest: Content, lie: Lie): Twisted {
     stamp,
     async read(into, position) {
       if (lie === 'slow') await delay(SLOW_MS);
-      if (lie === 'stall' && position >= CHUNK_BYTES) await new Promise(() => undefined);
-      if (lie === 'die' && position >= size / 2) throw new Error('dying on purpose');
+      if (lie === 'stall' && position >= stallAt) await stalling();
+      if (lie === 'die' && position >= dieAt) throw new Error('dying on purpose');
       const read = await honest.read(into, position);
       const flip = (at: number): void => {
         const index = at - position;

@@ -58,6 +58,10 @@ export interface NodeOptions {
   readonly spool?: string;
   /** Runs a node that does this instead of an honest one. */
   readonly lie?: Lie;
+  /** Bytes of the smallest content that it lies about. */
+  readonly lieFrom?: number;
+  /** Runs an honest node that asks the node of this name before all others (unlucky.ts). */
+  readonly asksFirst?: string;
 }
 
 /** One line of the audit log. */
@@ -174,9 +178,16 @@ function questions(name: string, stateDir: string, log: () => string): Questions
   };
 }
 
+/** What makes a node other than `pinnace run` would; none for one that is not. */
+function replacement({ lie, lieFrom, asksFirst }: NodeOptions): string[] {
+  if (asksFirst !== undefined) return ['--first', asksFirst];
+  if (lie === undefined) return [];
+  return ['--lie', lie, ...(lieFrom === undefined ? [] : ['--from', String(lieFrom)])];
+}
+
 /** Writes what a node needs into `folder` (made); nothing runs before `start`. */
 export async function prepareNode(folder: string, options: NodeOptions): Promise<PinnaceNode> {
-  const { name, host, cluster, lie } = options;
+  const { name, host, cluster } = options;
   const [stateDir, config, policyFile] = ['state', 'config.yaml', 'policy.yaml'].map(file => join(folder, file)) as [
     string,
     string,
@@ -189,8 +200,9 @@ export async function prepareNode(folder: string, options: NodeOptions): Promise
   let daemon: Started | undefined;
   const log = (): string => daemon?.log() ?? '';
   const asked = questions(name, stateDir, log);
-  const argv = lie
-    ? [process.execPath, HOSTILE, '--config', config, '--lie', lie]
+  const replaced = replacement(options);
+  const argv = replaced.length
+    ? [process.execPath, HOSTILE, '--config', config, ...replaced]
     : [PINNACE, 'run', '--config', config];
   const ended = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
     daemon?.signal(signal);
