@@ -7,6 +7,8 @@ import type { Event } from './audit.ts';
 
 /** The most bytes of a line, its newline included. */
 export const LINE_MAX_BYTES = 64 << 10;
+/** The highest number that a log is gone on from: what comes after it must be a safe number, too. */
+const RECORD_MAX = 2 ** 52;
 /** The most UTF-16 code units of a string. */
 const STRING_MAX_UNITS = 1024;
 const CUT = '…';
@@ -76,7 +78,9 @@ export function endOf(tail: Uint8Array): End {
 function numberOf(line: string): number | undefined {
   try {
     const { record } = JSON.parse(line) as { record?: unknown };
-    return Number.isSafeInteger(record) && Number(record) > 0 ? Number(record) : undefined;
+    return Number.isSafeInteger(record) && Number(record) > 0 && Number(record) <= RECORD_MAX
+      ? Number(record)
+      : undefined;
   } catch {
     return undefined;
   }

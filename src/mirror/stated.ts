@@ -85,6 +85,7 @@ function parse(bytes: Uint8Array): Map<string, TagStatement> {
   try {
     const file = JSON.parse(Buffer.from(bytes).toString()) as { version: number; tags: Record<string, unknown>[] };
     if (file.version > VERSION) throw new MirrorError('STATE_NEWER', 'the file of stated tags is of a newer version');
+    if (file.version !== VERSION) throw new Error('it has no version');
     return new Map(
       file.tags.map(({ reference, digest, observedAt, renewedAt }) => {
         if (!Number.isSafeInteger(observedAt) || !Number.isSafeInteger(renewedAt))

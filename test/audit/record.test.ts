@@ -55,4 +55,9 @@ void test('the end of a log is its last whole record, whatever stands before it'
   assert.deepEqual(endOf(Buffer.from('{"record":1')), { record: 0, torn: true });
   assert.deepEqual(endOf(Buffer.from('ord":1}\n{"record":2}\n')), { record: 2, torn: false });
   assert.deepEqual(endOf(Buffer.from('{"record":2}\n{"rec\n\n')), { record: 2, torn: false });
+  // Nothing could be numbered after that one.
+  assert.deepEqual(endOf(Buffer.from(`{"record":2}\n{"record":${Number.MAX_SAFE_INTEGER}}\n`)), {
+    record: 2,
+    torn: false,
+  });
 });

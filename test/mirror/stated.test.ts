@@ -42,4 +42,6 @@ void test('a file cut short is refused by name, one of a newer version too', asy
   await assert.rejects(StatedTags.open(half, SELF), error => hasCode(error, 'STATE_INVALID'));
   const newer = memoryKeep(Buffer.from('{"version":2,"tags":[]}'));
   await assert.rejects(StatedTags.open(newer, SELF), error => hasCode(error, 'STATE_NEWER'));
+  const without = memoryKeep(Buffer.from('{"tags":[]}'));
+  await assert.rejects(StatedTags.open(without, SELF), error => hasCode(error, 'STATE_INVALID'));
 });
