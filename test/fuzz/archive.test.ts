@@ -12,6 +12,7 @@ import { importImage } from '../../src/store/layout-import.ts';
 import { imagesOf, parseIndex } from '../../src/store/layout-index.ts';
 import { realWorld } from '../../src/world.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
+import { fuzz, fuzzAsync } from '../support/fuzz.ts';
 
 const live = new AbortController().signal;
 const BLOCK_BYTES = 512;
@@ -105,7 +106,7 @@ void describe('hostile archives', () => {
   void it('with any bytes changed are refused, or give what they gave before', async () => {
     const good = await goodArchives();
     const change = fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 }));
-    await fc.assert(
+    await fuzzAsync(
       fc.asyncProperty(
         fc.constantFrom(...good),
         fc.array(change, { minLength: 1, maxLength: 4 }),
@@ -120,7 +121,7 @@ void describe('hostile archives', () => {
           await importBytes(bytes);
         },
       ),
-      { numRuns: 400 },
+      400,
     );
   });
 
@@ -145,7 +146,7 @@ void describe('hostile archives', () => {
       linkname: name,
       bytes: fc.uint8Array({ maxLength: 600 }),
     });
-    await fc.assert(
+    await fuzzAsync(
       fc.asyncProperty(fc.array(entry, { maxLength: 6 }), async entries => {
         const disk = new MemoryDisk();
         disk.poke(PATH, await pack(entries as Entry[]));
@@ -166,7 +167,7 @@ void describe('hostile archives', () => {
         }
         assert.equal(new Set(seen).size, seen.length);
       }),
-      { numRuns: 300 },
+      300,
     );
   });
 
@@ -176,7 +177,7 @@ void describe('hostile archives', () => {
       fc.uint8Array({ minLength: 12, maxLength: 12 }),
       fc.constantFrom('77777777777 ', '00000000000 ', '-0000000001 ').map(text => Buffer.from(text, 'latin1')),
     );
-    await fc.assert(
+    await fuzzAsync(
       fc.asyncProperty(
         size,
         fc.nat({ max: 4 }),
@@ -190,7 +191,7 @@ void describe('hostile archives', () => {
           await importBytes(bytes);
         },
       ),
-      { numRuns: 300 },
+      300,
     );
   });
 });
@@ -212,7 +213,7 @@ void describe('hostile documents', () => {
     const index = fc
       .record({ schemaVersion: fc.constantFrom(1, 2), manifests: fc.array(fc.oneof(entry, fc.anything())) })
       .map(value => JSON.stringify(value));
-    fc.assert(
+    fuzz(
       fc.property(fc.oneof(json, index), text => {
         try {
           for (const { reference, target, createdAt } of imagesOf(parseIndex(Buffer.from(text)), 0)) {
@@ -223,7 +224,7 @@ void describe('hostile documents', () => {
           assert.ok(error instanceof MirrorError, String(error));
         }
       }),
-      { numRuns: 1000 },
+      1000,
     );
   });
 
@@ -233,7 +234,7 @@ void describe('hostile documents', () => {
       Layers: fc.anything(),
       RepoTags: fc.anything(),
     });
-    fc.assert(
+    fuzz(
       fc.property(
         fc.oneof(
           json,
@@ -248,7 +249,7 @@ void describe('hostile documents', () => {
           }
         },
       ),
-      { numRuns: 1000 },
+      1000,
     );
   });
 });

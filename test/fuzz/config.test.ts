@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Config, parseConfig, splitAddress } from '../../src/cli/config.ts';
 import { hasCode } from '../../src/errors.ts';
-import { fuzz } from '../support/fuzz.ts';
+import { withinRanges } from '../../src/peers/address.ts';
+import { fuzz, refusedOr, smallAtTheEnd, spoilt, twisted } from '../support/fuzz.ts';
 
 const FILE = '/etc/pinnace/config.yaml';
 
@@ -128,5 +129,21 @@ void test('a key that is not known is refused wherever it stands', () => {
       },
     ),
     500,
+  );
+});
+
+smallAtTheEnd();
+
+void test('a good configuration, spoilt anywhere, is read or refused by code', () => {
+  const text = fc.oneof(
+    twisted(GOOD).map(value => JSON.stringify(value)),
+    spoilt(Buffer.from(JSON.stringify(GOOD))).map(bytes => bytes.toString('latin1')),
+  );
+  fuzz(
+    fc.property(text, spelt => {
+      const config = refusedOr(() => read(spelt));
+      // What was read judges hosts without failing.
+      if (config) assert.equal(typeof withinRanges(config.peers.peerCidrs)('10.0.0.1'), 'boolean');
+    }),
   );
 });

@@ -16,8 +16,9 @@ import {
   REQUEST_BYTES,
 } from '../../src/peers/frame.ts';
 import { CHUNK_BYTES, CONTENT_MAX_BYTES } from '../../src/proof/proof.ts';
+import { fuzz } from '../support/fuzz.ts';
 
-const RUNS = { numRuns: 2_000 };
+const RUNS = 2_000;
 const CHUNKS_MAX = CONTENT_MAX_BYTES / CHUNK_BYTES;
 
 const digests = fc.oneof(
@@ -52,14 +53,14 @@ function attempt<T>(parse: () => T): T | undefined {
 }
 
 void test('every request survives the way there', () => {
-  fc.assert(
+  fuzz(
     fc.property(requests, request => assert.deepEqual(parseRequest(encodeRequest(request)), request)),
     RUNS,
   );
 });
 
 void test('whatever bytes are a request are the one way to write it', () => {
-  fc.assert(
+  fuzz(
     fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), near(REQUEST_BYTES, [1, 1, 1, 0])), bytes => {
       const request = attempt(() => parseRequest(bytes));
       if (request) assert.ok(encodeRequest(request).equals(bytes));
@@ -69,7 +70,7 @@ void test('whatever bytes are a request are the one way to write it', () => {
 });
 
 void test('whatever bytes are an answer are the one way to write it', () => {
-  fc.assert(
+  fuzz(
     fc.property(
       requests,
       fc.oneof(fc.uint8Array({ maxLength: 40 }), near(ANSWER_BYTES, [1, 2, 0, 0])),
@@ -83,7 +84,7 @@ void test('whatever bytes are an answer are the one way to write it', () => {
 });
 
 void test('whatever bytes are an offer are the one way to write it', () => {
-  fc.assert(
+  fuzz(
     fc.property(fc.oneof(fc.uint8Array({ maxLength: 80 }), near(OFFER_BYTES, [1, 0]), near(2, [1])), bytes => {
       const offer = attempt(() => parseOffer(bytes));
       if (offer) assert.ok(encodeOffer(offer).equals(bytes));
@@ -93,7 +94,7 @@ void test('whatever bytes are an offer are the one way to write it', () => {
 });
 
 void test('how frames are cut on the way makes no difference', () => {
-  fc.assert(
+  fuzz(
     fc.property(
       fc.array(requests, { minLength: 1, maxLength: 4 }),
       fc.array(fc.integer({ min: 1, max: 100 })),
@@ -111,6 +112,6 @@ void test('how frames are cut on the way makes no difference', () => {
         assert.deepEqual(got, sent);
       },
     ),
-    { numRuns: 300 },
+    300,
   );
 });

@@ -13,7 +13,7 @@ import {
   OCI_MANIFEST,
   parseManifest,
 } from '../../src/oci/oci.ts';
-import { fuzz } from '../support/fuzz.ts';
+import { deep, fuzz, refusedOr, smallAtTheEnd, spoilt, twisted } from '../support/fuzz.ts';
 
 const refused = (error: unknown): boolean => hasCode(error, 'MANIFEST_INVALID', 'MANIFEST_TOO_LARGE');
 const digest = fc.stringMatching(/^sha256:[0-9a-f]{64}$/);
@@ -108,4 +108,41 @@ void test('any bytes at all are refused, or bounded', () => {
       },
     ),
   );
+});
+
+smallAtTheEnd();
+
+void test('good manifests and indexes, spoilt anywhere, are refused, or bounded, in time', () => {
+  const layer = { mediaType: OCI_LAYER, digest: `sha256:${'b'.repeat(64)}`, size: 3 };
+  const image = {
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    config: { ...layer, mediaType: OCI_CONFIG, urls: ['https://elsewhere.example/'] },
+    layers: [layer, layer],
+  };
+  const platform = { os: 'linux', architecture: 'arm64', variant: 'v8' };
+  const index = {
+    schemaVersion: 2,
+    mediaType: OCI_INDEX,
+    manifests: [{ ...layer, mediaType: OCI_MANIFEST, platform }],
+  };
+  const hostile = fc.oneof(
+    fc
+      .constantFrom<object>(image, index)
+      .chain(twisted)
+      .map(value => Buffer.from(JSON.stringify(value))),
+    spoilt(Buffer.from(JSON.stringify(image)), Buffer.from(JSON.stringify(index))),
+  );
+  fuzz(fc.property(hostile, bytes => void refusedOr(() => check(bytes))));
+});
+
+void test('the largest documents of any kind are judged in time', () => {
+  const many = (unit: string): Buffer => Buffer.from(unit.repeat(Math.floor((4 << 20) / unit.length)));
+  for (const bytes of [
+    ...['[', '{"a":', '[[],', '"', '\\', '{"a":1},', ' ', '9', '"\\u0061":'].map(many),
+    Buffer.from(JSON.stringify(deep(100_000 / 50))),
+    Buffer.from(JSON.stringify({ layers: Array.from({ length: 60_000 }, () => ({ size: 1 })) })),
+    Buffer.from(JSON.stringify(Object.fromEntries(Array.from({ length: 150_000 }, (_, at) => [`k${at}`, at])))),
+  ])
+    refusedOr(() => check(bytes));
 });

@@ -6,6 +6,7 @@ import { hasCode } from '../../src/errors.ts';
 import { parseReference } from '../../src/oci/oci.ts';
 import { loadPolicy } from '../../src/policy/parse.ts';
 import type { Policy } from '../../src/policy/policy.ts';
+import { deep, fuzz, refusedOr, smallAtTheEnd, spoilt, twisted } from '../support/fuzz.ts';
 
 function load(text: string): Policy | undefined {
   try {
@@ -22,9 +23,9 @@ void test('any text is loaded or refused by code', () => {
     fc.json(),
     fc.string({ unit: fc.constantFrom(...'{}[]:,&*!|>-?\n \t"#%@ab'.split('')) }),
   );
-  fc.assert(
+  fuzz(
     fc.property(texts, text => void load(text)),
-    { numRuns: 300 },
+    300,
   );
 });
 
@@ -51,11 +52,49 @@ void test('any value under any key is loaded or refused by code', () => {
       fc.dictionary(fc.constantFrom(...keys), tie('value'), { maxKeys: 3 }),
     ),
   }));
-  fc.assert(
+  fuzz(
     fc.property(fc.dictionary(fc.constantFrom(...keys.slice(0, 6)), value), policy => {
       const loaded = load(JSON.stringify(policy));
       if (loaded?.share(parseReference('other.test/a:1')).allowed) assert.equal(policy.shareEverything, true);
     }),
-    { numRuns: 500 },
+    500,
+  );
+});
+
+smallAtTheEnd();
+
+const GOOD = {
+  registries: ['r.test', { name: 'long.test', aliases: ['short'] }],
+  share: ['r.test/team/**', 'r.test/open/*'],
+  tags: [{ match: 'r.test/**', min: 2, keep: '30d' }],
+  pins: { 'r.test/team/app:1': `sha256:${'a'.repeat(64)}` },
+  vouchers: 3,
+};
+
+void test('a good policy, spoilt anywhere, never shares what no pattern of its names', () => {
+  const text = fc.oneof(
+    twisted(GOOD).map(value => JSON.stringify(value)),
+    spoilt(Buffer.from(JSON.stringify(GOOD, undefined, 1))).map(bytes => bytes.toString('latin1')),
+  );
+  fuzz(
+    fc.property(text, spelt => {
+      const policy = refusedOr(() => load(spelt));
+      if (!policy) return;
+      assert.ok(policy.vouchers >= 1 && policy.vouchers <= 16);
+      assert.ok(!policy.share(parseReference('r.test/private/app:1')).allowed);
+    }),
+  );
+});
+
+void test('lists of ten thousand entries and brackets thousands deep are judged in time', () => {
+  for (const registries of [Array.from({ length: 10_000 }, (_, at) => `r${at}.test`), deep(300)])
+    refusedOr(() => load(JSON.stringify({ registries })));
+  const pins = Object.fromEntries(
+    Array.from({ length: 8_000 }, (_, at) => [`r.test/a:${at}`, `sha256:${'a'.repeat(64)}`]),
+  );
+  assert.ok(refusedOr(() => load(JSON.stringify({ registries: ['r.test'], pins }))));
+  assert.equal(
+    refusedOr(() => load('['.repeat(100_000))),
+    undefined,
   );
 });

@@ -11,6 +11,7 @@ import { Table } from '../../src/peers/table.ts';
 import type { Root } from '../../src/proof/proof.ts';
 import { FakeMembers, ownKey, verifyPeer } from '../support/fake-peers.ts';
 import { simulatedWorld } from '../support/simulated-world.ts';
+import { fuzz, fuzzAsync } from '../support/fuzz.ts';
 
 const self = ownKey(Buffer.alloc(32, 7));
 const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
@@ -39,14 +40,14 @@ const statement: fc.Arbitrary<Statement> = fc.oneof(
 const sign = (s: Statement): Uint8Array => encodeSigned(signStatement(s, bytes => self.sign(bytes)));
 
 void test('parse after encode gives the same statement', () => {
-  fc.assert(
+  fuzz(
     fc.property(statement, s => assert.deepEqual(parseSigned(sign(s)).statement, s)),
-    { numRuns: 200 },
+    200,
   );
 });
 
 void test('a statement with any byte changed does not verify, and is never read as another encoding of itself', () => {
-  fc.assert(
+  fuzz(
     fc.property(statement, fc.nat(), fc.integer({ min: 1, max: 255 }), (s, at, change) => {
       const bytes = Buffer.from(sign(s));
       bytes[at % bytes.length] = bytes[at % bytes.length]! ^ change;
@@ -57,12 +58,12 @@ void test('a statement with any byte changed does not verify, and is never read 
         assert.ok(hasCode(error, 'STATEMENT_INVALID'), String(error));
       }
     }),
-    { numRuns: 500 },
+    500,
   );
 });
 
 void test('any JSON in the place of a body is refused or read, and nothing else happens', () => {
-  fc.assert(
+  fuzz(
     fc.property(
       fc.constantFrom('node', 'holdings', 'holdings-delta', 'holdings-head', 'tags'),
       fc.jsonValue({ maxDepth: 5 }),
@@ -84,7 +85,7 @@ void test('any JSON in the place of a body is refused or read, and nothing else 
         }
       },
     ),
-    { numRuns: 500 },
+    500,
   );
 });
 
@@ -93,7 +94,7 @@ void test('any bytes as an item are refused with a code, and recorded', async ()
   const members = new FakeMembers();
   const table = new Table({ world: simulatedWorld(), self: self.peer, members, verify: verifyPeer });
   const intake = new Intake({ members, table, record: async event => void records.push(event) });
-  await fc.assert(
+  await fuzzAsync(
     fc.asyncProperty(fc.constantFrom(0x72, 0x63, 0x73, 0), fc.uint8Array({ maxLength: 300 }), async (type, bytes) => {
       const count = records.length;
       await assert.rejects(
@@ -102,7 +103,7 @@ void test('any bytes as an item are refused with a code, and recorded', async ()
       );
       assert.equal(records.length, count + 1);
     }),
-    { numRuns: 300 },
+    300,
   );
 });
 
@@ -110,7 +111,7 @@ void test('heads are read back, and anything else is refused', () => {
   const mark = fc.option(record({ start: number, seq: number }), { nil: undefined });
   const holdings = fc.option(record({ start: number, state: number, head: number }), { nil: undefined });
   const head = record({ credential: number, node: mark, holdings, tags: mark });
-  fc.assert(
+  fuzz(
     fc.property(number, head, (roster, one) => {
       const heads = { roster, peers: new Map([[self.peer, one]]) };
       assert.deepEqual(parseHeads(encodeHeads(heads)), heads);
@@ -123,8 +124,8 @@ void test('heads are read back, and anything else is refused', () => {
       assert.ok(hasCode(error, 'STATEMENT_INVALID'), String(error));
     }
   };
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), refused));
-  fc.assert(
+  fuzz(fc.property(fc.uint8Array({ maxLength: 200 }), refused));
+  fuzz(
     fc.property(fc.jsonValue({ maxDepth: 5 }), fc.jsonValue({ maxDepth: 4 }), (peers, roster) =>
       refused(Buffer.from(JSON.stringify({ sync: 1, roster, peers }))),
     ),

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { hasCode } from '../../src/errors.ts';
 import { formatToken, parseToken, TOKEN_MAX_CHARS } from '../../src/identity/token.ts';
 import { makeCluster } from '../support/cluster.ts';
+import { fuzz, refusedOr, spoilt, twisted } from '../support/fuzz.ts';
 
 const token = (await makeCluster({ nodes: ['n1'] })).node('n1').token;
 const json = JSON.parse(Buffer.from(token.slice(5), 'base64url').toString()) as Record<string, unknown>;
@@ -29,24 +30,36 @@ void test('any text is refused by one code or is exactly a token', () => {
     fc.string().map(tail => `pjt1.${tail}`),
     fc.json().map(spell),
   );
-  fc.assert(fc.property(texts, refusedOrSame), { numRuns: 300 });
+  fuzz(fc.property(texts, refusedOrSame), 300);
 });
 
 void test('any change of one character is refused, or is another well-formed token', () => {
   const position = fc.nat({ max: token.length - 1 });
-  fc.assert(
+  fuzz(
     fc.property(position, fc.string({ minLength: 0, maxLength: 2 }), (at, by) =>
       refusedOrSame(token.slice(0, at) + by + token.slice(at + 1)),
     ),
-    { numRuns: 300 },
+    300,
   );
 });
 
 void test('any field replaced by anything is refused, or is another well-formed token', () => {
   const field = fc.constantFrom(...Object.keys(json), 'more', '__proto__');
-  fc.assert(
+  fuzz(
     fc.property(field, fc.jsonValue(), (key, value) => refusedOrSame(spell({ ...json, [key]: value }))),
-    { numRuns: 300 },
+    300,
+  );
+});
+
+void test('a token that is spoilt, outside or inside, is refused, or is another well-formed token', () => {
+  const texts = fc.oneof(
+    spoilt(Buffer.from(token)).map(bytes => bytes.toString('latin1')),
+    twisted(json).map(spell),
+    spoilt(Buffer.from(JSON.stringify(json))).map(bytes => `pjt1.${bytes.toString('base64url')}`),
+  );
+  fuzz(
+    fc.property(texts, text => refusedOr(() => refusedOrSame(text))),
+    1000,
   );
 });
 
