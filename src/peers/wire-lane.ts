@@ -115,11 +115,11 @@ class Handshakes {
   begin(socket: Socket): void {
     const host = hostOf(socket);
     socket.on('error', () => undefined);
-    const error = this.#judge(host);
-    if (error) {
+    if (!this.#gate.allowed(host)) {
       socket.destroy();
-      return this.#gate.refused(host, error);
+      return this.#gate.refused(host, new MirrorError('LANE_REFUSED', `${host} is outside peerCidrs`));
     }
+    this.#makeRoom(host);
     const connection = {
       host,
       secured: false,
@@ -140,18 +140,26 @@ class Handshakes {
     for (const socket of this.#connections.keys()) socket.destroy();
   }
 
-  #judge(host: string): MirrorError | undefined {
-    if (!this.#gate.allowed(host)) return new MirrorError('LANE_REFUSED', `${host} is outside peerCidrs`);
-    let all = 0;
-    let same = 0;
-    for (const connection of this.#connections.values()) {
-      if (connection.secured) continue;
-      all++;
-      if (connection.host === host) same++;
-    }
-    return all < HALF_OPEN_MAX && same < HALF_OPEN_PER_HOST_MAX
-      ? undefined
-      : new MirrorError('LIMIT_EXCEEDED', `${all} handshakes of lanes are under way, ${same} of them from ${host}`);
+  /**
+   * Ends the oldest handshake where there are too many: of the same host, else of the host that has most. A true handshake
+   * takes milliseconds; so whoever opens many and says nothing is in its own way, and keeps nobody else out.
+   */
+  #makeRoom(host: string): void {
+    const pending = [...this.#connections].filter(([, connection]) => !connection.secured);
+    const byHost = Map.groupBy(pending, ([, connection]) => connection.host);
+    const same = byHost.get(host) ?? [];
+    if (same.length >= HALF_OPEN_PER_HOST_MAX) return this.#crowdOut(same);
+    if (pending.length < HALF_OPEN_MAX) return;
+    this.#crowdOut([...byHost.values()].reduce((most, one) => (one.length > most.length ? one : most)));
+  }
+
+  #crowdOut(pending: readonly [Socket, Connection][]): void {
+    const [socket, connection] = pending[0]!;
+    const text = `${connection.host} has ${pending.length} handshakes of lanes under way; the oldest is ended`;
+    connection.error = new MirrorError('LIMIT_EXCEEDED', text);
+    socket.destroy();
+    // Its place is free from now on; its end is told when it closes.
+    this.#connections.delete(socket);
   }
 
   /** The key of an identity, used up by that; one handshake consumes at most one, however often it names it. */
