@@ -3,7 +3,7 @@
  * peer and reads in all; only nodes that may serve are asked; an early leave costs the lane, not the memory. Refuses to
  * know whom to ask first.
  */
-import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
+import { asMirrorError, type Code, hasCode, MirrorError } from '../errors.ts';
 import type { PeerId } from '../oci/oci.ts';
 import { within } from '../world.ts';
 import { formatAddress } from './address.ts';
@@ -27,6 +27,11 @@ export const LANE_WAIT_MS = 5_000;
 export const LANE_BYTES_MAX = 128 * 2 ** 30;
 /** How long a lane is kept without a request; the giver keeps it longer. */
 export const OUTBOUND_IDLE_MS = 30_000;
+
+/** What a giver is cut off for, and recorded. */
+const CUT: readonly Code[] = ['FRAME_INVALID', 'LANE_STALLED'];
+/** What a dialled lane is refused for. */
+const NO_KEY: readonly Code[] = ['LANE_REFUSED', 'HANDSHAKE_TIMEOUT'];
 
 type ClientRooms = Pick<
   LaneRooms,
@@ -84,6 +89,7 @@ export class LaneClient {
         try {
           return yield* answer.chunks();
         } catch (error) {
+          this.#record(peer, lane.socket.remoteAddress, error, CUT);
           // A kept lane may have ended just now for no fault of the peer.
           if (!reused || answer.begun || !hasCode(error, 'LANE_CLOSED')) throw error;
         } finally {
@@ -142,7 +148,12 @@ export class LaneClient {
       const { identity, key } = await askKey(this.#rooms, peer, signal);
       const address = addressOf(peer);
       if (!address) throw new MirrorError('PEER_UNREACHABLE', `${peer} is not connected, or says nothing of lanes`);
-      const socket = await wire.dial(formatAddress(address.host, address.lanePort), identity, key, signal);
+      const socket = await wire
+        .dial(formatAddress(address.host, address.lanePort), identity, key, signal)
+        .catch((error: unknown) => {
+          this.#record(peer, address.host, error, NO_KEY);
+          throw error;
+        });
       const lane = this.#open(peer, socket);
       // It may have been revoked meanwhile.
       this.#judge(peer);
@@ -216,9 +227,14 @@ export class LaneClient {
   #excess({ peer, socket, ...lane }: Lane): void {
     socket.destroy();
     if (!lane.idle) return;
+    const error = new MirrorError('FRAME_INVALID', `${peer} sent bytes that nobody asked for`);
+    this.#record(peer, socket.remoteAddress, error, CUT);
+  }
+
+  #record(peer: PeerId, address: string, error: unknown, codes: readonly Code[]): void {
+    if (!hasCode(error, ...codes)) return;
     // The lane is gone already; where the record fails, the audit says so itself.
-    const event = { event: 'peer.refused', peer, address: socket.remoteAddress, code: 'FRAME_INVALID' } as const;
-    this.#rooms.record(event).catch(() => undefined);
+    this.#rooms.record({ event: 'peer.refused', peer, address, code: error.code }).catch(() => undefined);
   }
 }
 

@@ -9,7 +9,7 @@ import { STALL_MS, TRICKLE_MS } from '../../src/peers/lane-watch.ts';
 import type { Chunk } from '../../src/peers/peers.ts';
 import type { LaneSocket, LaneWire } from '../../src/peers/wire.ts';
 import { CHUNK_BYTES } from '../../src/proof/proof.ts';
-import { laneNodes, MemoryControl, patterned } from '../support/lane-pair.ts';
+import { type LaneNode, laneNodes, MemoryControl, patterned } from '../support/lane-pair.ts';
 import { LaneNetwork } from '../support/memory-lane-wire.ts';
 import { type SimulatedWorld, simulatedWorld } from '../support/simulated-world.ts';
 
@@ -21,6 +21,9 @@ afterEach(() => {
 
 const BYTES = patterned(2 * CHUNK_BYTES + 1000);
 const fails = (code: Code) => (error: unknown) => hasCode(error, code);
+/** The giver was cut off once, and that is on record. */
+const recorded = (reader: LaneNode, giver: LaneNode, code: Code): void =>
+  assert.deepEqual(reader.records, [{ event: 'peer.refused', peer: giver.peer, address: '127.0.0.1', code }]);
 
 type Lie = (socket: LaneSocket, world: SimulatedWorld) => unknown;
 
@@ -70,6 +73,7 @@ void test('bytes after the end are found out, and the lane is closed', async () 
   await read().catch((error: unknown) => assert.ok(fails('FRAME_INVALID')(error)));
   await world.settle();
   assert.equal(reader.lanes.countFor(giver.peer), 0);
+  recorded(reader, giver, 'FRAME_INVALID');
 });
 
 void test('bytes that nobody asked for close an idle lane, and are recorded', async () => {
@@ -83,22 +87,24 @@ void test('bytes that nobody asked for close an idle lane, and are recorded', as
   await sockets[0]!.send(Buffer.alloc(5));
   await world.settle();
   assert.equal(reader.lanes.countFor(giver.peer), 0);
-  assert.deepEqual(reader.records, [
-    { event: 'peer.refused', peer: giver.peer, address: '127.0.0.1', code: 'FRAME_INVALID' },
-  ]);
+  recorded(reader, giver, 'FRAME_INVALID');
 });
 
 void test('an answer of another length than was asked is refused before its bytes', async () => {
   for (const length of [BYTES.length - 1, BYTES.length + 1]) {
-    const { read, got } = await against(socket => quietly(socket.send(encodeAnswer({ length })), socket.send(BYTES)));
+    const { giver, reader, read, got } = await against(socket =>
+      quietly(socket.send(encodeAnswer({ length })), socket.send(BYTES)),
+    );
     await assert.rejects(read(), fails('FRAME_INVALID'));
     assert.equal(got(), 0);
+    recorded(reader, giver, 'FRAME_INVALID');
   }
 });
 
 void test('nonsense instead of an answer is refused', async () => {
-  const { read } = await against(socket => quietly(socket.send(patterned(100, 'nonsense'))));
+  const { giver, reader, read } = await against(socket => quietly(socket.send(patterned(100, 'nonsense'))));
   await assert.rejects(read(), fails('FRAME_INVALID'));
+  recorded(reader, giver, 'FRAME_INVALID');
 });
 
 void test('bytes behind the word absent are refused', async () => {
@@ -152,6 +158,7 @@ void test('a giver that says nothing has stalled after five seconds', async () =
   await world.advance(1);
   await reading;
   assert.equal(reader.lanes.countFor(giver.peer), 0);
+  recorded(reader, giver, 'LANE_STALLED');
 });
 
 void test('a giver that stalls in the middle has stalled, and its whole chunks count', async () => {
@@ -165,7 +172,7 @@ void test('a giver that stalls in the middle has stalled, and its whole chunks c
 });
 
 void test('a byte a second is a stall too', async () => {
-  const { read, world, got } = await against(async (socket, clock) => {
+  const { giver, reader, read, world, got } = await against(async (socket, clock) => {
     await quietly(socket.send(answer));
     for (let at = 0; at < 60 && !life.signal.aborted; at++) {
       await quietly(socket.send(BYTES.subarray(at, at + 1)));
@@ -181,6 +188,7 @@ void test('a byte a second is a stall too', async () => {
   await world.advance(1000);
   await reading;
   assert.equal(got(), 0);
+  recorded(reader, giver, 'LANE_STALLED');
 });
 
 void test('a node that hands out no key, or nonsense for one, is left in time', async () => {
