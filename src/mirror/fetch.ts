@@ -104,13 +104,20 @@ class Attempt {
     }
     while (!this.#checker?.whole) {
       const holder = this.#next();
-      if (!holder)
-        throw this.#last ?? new MirrorError('CONTENT_ABSENT', `${digest}: no reachable node holds it any more`);
+      if (!holder) throw this.#nobodyLeft();
       this.#fetch.turnedAt = this.#rooms.world.monotonic();
       this.#fetch.wake();
       await this.#takeFrom(holder);
     }
     return this.#conflict;
+  }
+
+  /** Why the last of the holders brought nothing. A peer that refuses is no word of policy: to a client it is "not here". */
+  #nobodyLeft(): MirrorError {
+    const { digest } = this.#fetch;
+    if (this.#last && this.#last.kind !== 'denied') return this.#last;
+    const why = this.#last ? `the last one refused: ${this.#last.message}` : 'no reachable node holds it any more';
+    return new MirrorError('CONTENT_ABSENT', `${digest}: ${why}`, { cause: this.#last });
   }
 
   /** Whom to ask next, `but` one: of the root that is under way, else of the vouched root, else whoever is left. */

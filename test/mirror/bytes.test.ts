@@ -222,3 +222,17 @@ void test('a disk from which not even the part can be removed does not end the n
   node.disk.remove = remove;
   assert.deepEqual(node.rooms.fetches.list(), []);
 });
+
+void test('holders that refuse are "not here" to a client, never "denied": that word is policy’s alone', async () => {
+  const image = storyImage(NAME, { layers: [4 * MIB] });
+  await story.holder('a', image);
+  const node = await story.client(image);
+  for (const code of ['LANE_REFUSED', 'ROLE_MISSING', 'PEER_REFUSED'] as const) {
+    story.hub.tamper('a', () => Promise.reject(new MirrorError(code, 'a opens no lane')));
+    await assert.rejects(story.until(story.ask(node, story.blob(image, image.layers[0]!))), is('CONTENT_ABSENT'));
+  }
+  assert.deepEqual(
+    node.audit.of('pull.refused').map(({ code }) => code),
+    ['CONTENT_ABSENT', 'CONTENT_ABSENT', 'CONTENT_ABSENT'],
+  );
+});
