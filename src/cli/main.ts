@@ -7,6 +7,7 @@ import { asMirrorError, type Kind, MirrorError } from '../errors.ts';
 import { realWorld } from '../world.ts';
 import type { Command, Io } from './command.ts';
 import { commands } from './commands.ts';
+import { furtherPress } from './interrupt.ts';
 
 /** Exit codes by the kind of error; 70 is a defect. */
 const EXIT: Readonly<Record<Kind, number>> = { invalid: 64, denied: 3, absent: 4, hostile: 5, unavailable: 69 };
@@ -29,8 +30,6 @@ const DEFECT = 70;
 
 /** What a second Ctrl-C exits with: 128 and SIGINT's number. */
 const INTERRUPTED = 130;
-/** npm hands on a Ctrl-C that the terminal sent to the whole group: what follows sooner is the same key, in milliseconds. */
-const SAME_KEY_MS = 300;
 
 /** The commands that `words` is the first word of; undefined where there are none. */
 function groupOf(words: string): readonly Command[] | undefined {
@@ -111,13 +110,8 @@ if (import.meta.main) {
     process.stderr.write(`pinnace: ${error.stack ?? String(error)}\n`);
     process.exit(DEFECT);
   });
-  let interrupted = Number.POSITIVE_INFINITY;
-  process.on('SIGINT', () => {
-    const now = realWorld.monotonic();
-    if (now - interrupted >= SAME_KEY_MS) process.exit(INTERRUPTED);
-    interrupted = Math.min(interrupted, now);
-    stop.abort('SIGINT');
-  });
+  const further = furtherPress(realWorld);
+  process.on('SIGINT', () => (further() ? process.exit(INTERRUPTED) : stop.abort('SIGINT')));
   process.on('SIGTERM', () => stop.abort('SIGTERM'));
   process.exitCode = await main(process.argv.slice(2), {
     world: realWorld,

@@ -34,8 +34,10 @@ void describe('a request that waits behind an answer', () => {
   });
   after(() => door.close());
 
-  const request = (path: string, method = 'GET'): string =>
-    `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1:${door.port}\r\n\r\n`;
+  const request = (path: string, method = 'GET', more = ''): string =>
+    `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1:${door.port}\r\n${more}\r\n`;
+  /** After which the door would end the connection, did it answer. */
+  const last = (path: string, method = 'GET'): string => request(path, method, 'Connection: close\r\n');
   const away = (layer: number): string => request(`/v2/team/away/blobs/${AWAY.layers[layer]!.digest}?ns=r.test`);
   const held = `/v2/team/held/blobs/${HELD.layers[0]!.digest}?ns=r.test`;
   /** The body is the proved part of the layer, and nothing else. */
@@ -49,9 +51,9 @@ void describe('a request that waits behind an answer', () => {
   };
 
   for (const [layer, what, second] of [
-    [0, 'that needs no look-up', () => request('/healthz')],
-    [1, 'for content that is here', () => request(held)],
-    [2, 'that is refused', () => request(held, 'DELETE') + request('/v2/team/held/blobs/x?ns=r.test')],
+    [0, 'that needs no look-up', () => last('/healthz')],
+    [1, 'for content that is here', () => last(held)],
+    [2, 'that is refused', () => request(held, 'DELETE') + last('/v2/team/held/blobs/x?ns=r.test')],
   ] as const)
     void it(`${what} goes unanswered where that one is cut`, async () => {
       const { status, ended, bytes } = await raw(door.port, away(layer) + second());
@@ -65,7 +67,7 @@ void describe('a request that waits behind an answer', () => {
       const socket = connect({ port: door.port, host: '127.0.0.1', allowHalfOpen: true }, () => socket.write(away(3)));
       socket.on('data', (part: Buffer) => parts.push(part));
       // Our half is still open: the door could read this, and must not write.
-      socket.on('end', () => socket.end(request(held)));
+      socket.on('end', () => socket.end(last(held)));
       socket.on('error', failed);
       socket.on('close', () => done());
     });
@@ -73,8 +75,7 @@ void describe('a request that waits behind an answer', () => {
   });
 
   void it('is answered in its turn where nothing is cut', async () => {
-    const last = request(held).replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n');
-    const { ended, bytes } = await raw(door.port, request(held) + request('/healthz') + last);
+    const { ended, bytes } = await raw(door.port, request(held) + request('/healthz') + last(held));
     assert.equal(ended, 'FIN');
     assert.equal(bytes.toString('latin1').match(AGAIN)?.length, 3);
     for (const part of [bytes.subarray(bytes.indexOf('\r\n\r\n') + 4).subarray(0, 1000), bytes.subarray(-1000)])
