@@ -56,6 +56,8 @@ export interface NodeOptions {
   readonly bootstrap?: readonly Host[];
   /** For example `512MiB`. */
   readonly spool?: string;
+  /** What clients of its mirror must show. */
+  readonly clientToken?: string;
   /** Runs a node that does this instead of an honest one. */
   readonly lie?: Lie;
   /** Bytes of the smallest content that it lies about. */
@@ -107,14 +109,14 @@ export interface PinnaceNode {
   log(): string;
 }
 
-function configuration({ name, host, containerd, bootstrap = [], spool = '2GiB' }: NodeOptions): string {
+function configuration({ name, host, containerd, bootstrap = [], spool = '2GiB', clientToken }: NodeOptions): string {
   const peers = bootstrap.map(({ address }) => `${address}:${CONTROL_PORT}`);
   const lines = [
     `node: ${name}`,
     'stateDir: ./state',
     'policyFile: ./policy.yaml',
     containerd ? `store: {kind: containerd, socket: ${JSON.stringify(containerd.socket)}}` : 'store: {kind: layout}',
-    `mirror: {listen: "${MIRROR}"}`,
+    `mirror: {listen: "${MIRROR}"${clientToken ? ', clientTokenFile: ./client-token' : ''}}`,
     'peers:',
     `  listen: "${host.address}:${CONTROL_PORT}"`,
     `  lanes: ${LANE_PORT}`,
@@ -197,6 +199,7 @@ export async function prepareNode(folder: string, options: NodeOptions): Promise
   await cluster.token(name, join(stateDir, 'token'));
   await writeFile(config, configuration(options));
   await writeFile(policyFile, options.policy);
+  if (options.clientToken) await writeFile(join(folder, 'client-token'), options.clientToken, { mode: 0o600 });
   let daemon: Started | undefined;
   const log = (): string => daemon?.log() ?? '';
   const asked = questions(name, stateDir, log);
