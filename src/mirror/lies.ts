@@ -7,7 +7,7 @@ import type { Code } from '../errors.ts';
 import type { Digest } from '../oci/oci.ts';
 import type { Holder } from '../peers/peers.ts';
 import { type Proof, type Root, rootOf } from '../proof/proof.ts';
-import { type Claim, vouch, type Vouching } from '../trust/trust.ts';
+import { type Claim, type Evidence, type EvidenceBook, vouch, type Vouching } from '../trust/trust.ts';
 import type { Rooms } from './rooms.ts';
 
 const claimOf = (holder: Holder): Claim => ({
@@ -45,7 +45,7 @@ export async function nameLiar(
   rooms.peers.shun(peer, kind === 'chunk' ? holder.digest : undefined);
 }
 
-/** Keeps evidence against everybody who signed `claimed`; `own` is this node's root, if it hashed the whole. */
+/** Keeps evidence against everybody who signed `claimed`, once; `own` is this node's root, if it hashed the whole. */
 export async function refuteSigners(
   rooms: Pick<Rooms, 'audit' | 'peers' | 'evidence' | 'world' | 'log'>,
   digest: Digest,
@@ -53,21 +53,35 @@ export async function refuteSigners(
   own?: Root,
 ): Promise<void> {
   for (const holder of rooms.peers.holders(digest)) {
-    if (holder.root !== claimed) continue;
+    const { peer, issuedAt } = holder.node;
+    const found = { peer, credentialIssuedAt: issuedAt, digest, claimed };
+    if (holder.root !== claimed || isKept(rooms.evidence, found)) continue;
     // Refuting it is the effect: the record comes first.
     await nameLiar(rooms, holder, 'proof', 'PROOF_REFUTED');
     const { id } = await rooms.evidence.add({
-      peer: holder.node.peer,
-      credentialIssuedAt: holder.node.issuedAt,
-      digest,
-      claimed,
+      ...found,
       ...(own === undefined ? {} : { own }),
       foundAt: rooms.world.now(),
       statement: Buffer.from(holder.statement).toString('base64'),
     });
-    await rooms.audit.record({ event: 'evidence.kept', id, peer: holder.node.peer, digest });
+    // Of one signer no more is kept than refutes it.
+    if (isKept(rooms.evidence, found)) await rooms.audit.record({ event: 'evidence.kept', id, peer, digest });
   }
 }
+
+const isKept = (
+  book: EvidenceBook,
+  found: Pick<Evidence, 'peer' | 'credentialIssuedAt' | 'digest' | 'claimed'>,
+): boolean =>
+  book
+    .list()
+    .some(
+      one =>
+        one.peer === found.peer &&
+        one.digest === found.digest &&
+        one.claimed === found.claimed &&
+        one.credentialIssuedAt >= found.credentialIssuedAt,
+    );
 
 /** Compares every signed root of a digest with the proof that this node made by hashing the whole. */
 export async function compareRoots(
