@@ -29,7 +29,7 @@ function secretProblems({ path, text }: Source): string[] {
   const problems: string[] = [];
   if (/-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/.test(text)) problems.push('holds a private key');
   if (/"d"\s*:\s*"[A-Za-z0-9_-]{40,}"/.test(text)) problems.push('holds a private JWK');
-  if (/\bpjt1\.[A-Za-z0-9_-]{40,}/.test(text)) problems.push('holds a join token');
+  if (/\bpjt\d+\.[A-Za-z0-9_-]{40,}/.test(text)) problems.push('holds a join token');
   return problems.map(problem => `${path}: ${problem}`);
 }
 

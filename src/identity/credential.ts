@@ -1,24 +1,22 @@
 /**
  * Credentials: the issuer's word on one node. Promises: a fixed order of judgement (form, signature, claims, cluster,
  * holder), each refusal with its own code. Refuses to know time and revocation, which `members.ts` judges. No secret:
- * a credential is of use only to whoever proves to have the key in it. Spec: RFC 7519, RFC 7800 (cnf), RFC 8037.
+ * a credential is of use only to whoever proves to have the key in it. Spec: IDENTITY.md; RFC 7519, RFC 7800 (cnf), RFC 8037.
  */
-import type { KeyObject } from 'node:crypto';
 import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
 import { type Node, type PeerId, parseNodeName, parsePeerId, ROLES, type Role } from '../oci/oci.ts';
 import { Fields } from '../yaml.ts';
+import { SECONDS_MAX } from './handover.ts';
 import type { Cluster } from './identity.ts';
 import type { Issuer } from './issuer.ts';
-import { publicKeyFrom } from './key.ts';
 import { publicKeyOf } from './peer-id.ts';
+import { issuersOf, type Roster } from './roster.ts';
 import { claimedIssuer, type Form, openDocument, signDocument, urnOf } from './signed.ts';
 
 /** The longest credential, in bytes. */
 export const CREDENTIAL_MAX_BYTES = 4096;
 /** How long a credential holds, in milliseconds: a year. */
 export const CREDENTIAL_LIFETIME_MS = 365 * 86_400_000;
-/** The latest time that a claim may name, in seconds since 1970. */
-export const SECONDS_MAX = 2 ** 40;
 
 const FORM: Form = {
   typ: 'pinnace-credential+jwt',
@@ -62,21 +60,53 @@ export async function issueCredential(issuer: Issuer, subject: Subject): Promise
   return signDocument(FORM, claims, issuer.key);
 }
 
+/** A credential that was proved. */
+export interface Proved {
+  readonly node: Node;
+  readonly jwt: string;
+  /** The raw public key that signed it. */
+  readonly issuer: Uint8Array;
+}
+
 /**
  * The node that a credential is about, proved against the issuer's key, whenever it holds; `peer` is who showed it, if
  * anybody did. @throws CREDENTIAL_INVALID, CREDENTIAL_FOREIGN, CREDENTIAL_STOLEN
  */
 export async function readCredential(jwt: string, cluster: Cluster, peer?: PeerId): Promise<Node> {
-  const urn = urnOf(cluster.id);
-  const node = readClaims(await open(jwt, urn, publicKeyFrom(cluster.issuer)), urn);
-  if (peer !== undefined && node.peer !== peer)
-    throw new MirrorError('CREDENTIAL_STOLEN', `${peer} shows the credential of ${node.name} (${node.peer})`);
-  return node;
+  return (await proveCredential(jwt, cluster.id, { signer: cluster.issuer, former: [] }, peer)).node;
 }
 
-async function open(jwt: string, urn: string, key: KeyObject): Promise<unknown> {
+/**
+ * A credential proved against the issuers that count under a roster, whenever it holds. @throws as `readCredential`, and
+ * CREDENTIAL_REVOKED where an issuer signed it whose time is over
+ */
+export async function proveCredential(
+  jwt: string,
+  clusterId: string,
+  roster: Pick<Roster, 'signer' | 'next' | 'former'>,
+  peer?: PeerId,
+): Promise<Proved> {
+  const urn = urnOf(clusterId);
+  const counting = issuersOf(roster);
+  const { claims, key } = await open(jwt, urn, [...counting, ...roster.former]);
+  const node = readClaims(claims, urn);
+  if (peer !== undefined && node.peer !== peer)
+    throw new MirrorError('CREDENTIAL_STOLEN', `${peer} shows the credential of ${node.name} (${node.peer})`);
+  if (!counting.includes(key))
+    throw new MirrorError(
+      'CREDENTIAL_REVOKED',
+      `the credential of ${node.name} is by an issuer that was replaced: \`pinnace credential renew\` makes a new one`,
+    );
+  return { node, jwt, issuer: key };
+}
+
+async function open(
+  jwt: string,
+  urn: string,
+  keys: readonly Uint8Array[],
+): Promise<{ readonly claims: unknown; readonly key: Uint8Array }> {
   try {
-    return await openDocument(FORM, jwt, key);
+    return await openDocument(FORM, jwt, keys);
   } catch (error) {
     const from = claimedIssuer(jwt);
     if (!hasCode(error, 'CREDENTIAL_INVALID') || from === undefined || from === urn) throw error;

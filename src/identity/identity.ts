@@ -1,15 +1,19 @@
 /**
  * Who is this node, who are the others? The port: this node's own key and credential, and the judge of everybody's.
- * Refuses to know transport. Spec: design of credentials, roster and tokens in README "Identity"; RFC 7519, RFC 8037.
+ * Refuses to know transport. Spec: IDENTITY.md; RFC 7519, RFC 8037.
  */
 import type { Node, PeerId } from '../oci/oci.ts';
 
-/** The audience and issuer of everything that this cluster signs. */
+/** The audience and issuer of everything that this cluster signs, as somebody trusts it. */
 export interface Cluster {
   /** 32 lower-case hex digits. */
   readonly id: string;
   /** The issuer's raw Ed25519 public key, 32 bytes. */
   readonly issuer: Uint8Array;
+  /** The recovery key's, 32 bytes; who trusts none cannot follow a recovery. */
+  readonly recovery?: Uint8Array | undefined;
+  /** How many recoveries lie before this issuer; 0 unless given. */
+  readonly epoch?: number;
 }
 
 /** This node: what its token and its state folder made of it. */
@@ -30,9 +34,16 @@ export interface Self {
 /** What is known of the cluster's members; everything in it was proved against the issuer's key. */
 export interface Members {
   /** The roster in force. */
-  readonly roster: { readonly seq: number; readonly jwt: string; readonly expiresAt: number };
+  readonly roster: {
+    readonly seq: number;
+    readonly jwt: string;
+    /** Milliseconds since 1970, as is `expiresAt`. */
+    readonly issuedAt: number;
+    readonly expiresAt: number;
+  };
   /**
-   * Who `peer` is, by the credential it shows. Also remembers the newest credential of each peer.
+   * Who `peer` is, by the credential it shows; where that one has ended, by the newest that is known of it: it may have
+   * been renewed while it was away. Also remembers the newest credential of each peer.
    * @throws CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, CREDENTIAL_FOREIGN (another cluster), CREDENTIAL_STOLEN (another's),
    * CREDENTIAL_REVOKED (also where the node name has a newer key), ROSTER_EXPIRED (nobody new under an expired roster),
    * LIMIT_EXCEEDED (4,096 members are known)
@@ -52,8 +63,11 @@ export interface Members {
   offerRoster(jwt: string): Promise<boolean>;
   /** Takes a credential from anybody, by `sub`. True when it is newer than the one known. @throws as `admit` */
   offerCredential(jwt: string): Promise<boolean>;
-  /** Calls `listener` after each change of roster or credentials; `revoked` names whom the change shut out. */
-  onChange(listener: (revoked: readonly PeerId[]) => void): void;
+  /**
+   * Calls `listener` after each change of roster or credentials; `revoked` names whom the change shut out, `accepted` whose
+   * newer credential is in force.
+   */
+  onChange(listener: (revoked: readonly PeerId[], accepted: readonly Node[]) => void): void;
 }
 
 /** Verifies an Ed25519 signature by the key that a peer id carries. */

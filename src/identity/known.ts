@@ -5,27 +5,23 @@
  */
 import { MirrorError } from '../errors.ts';
 import type { Node, PeerId } from '../oci/oci.ts';
+import type { Proved } from './credential.ts';
 
 /** The most members of a cluster. */
 export const MEMBERS_MAX = 4096;
-
-interface Entry {
-  readonly node: Node;
-  readonly jwt: string;
-}
 
 /** True where `a` was issued after `b`; of two issued in one second the greater peer id wins, the same everywhere. */
 const isNewer = (a: Node, b: Node): boolean => (a.issuedAt === b.issuedAt ? a.peer > b.peer : a.issuedAt > b.issuedAt);
 
 export class Known {
-  readonly #byPeer = new Map<PeerId, Entry>();
+  readonly #byPeer = new Map<PeerId, Proved>();
   readonly #byName = new Map<string, PeerId>();
 
-  get(peer: PeerId): Entry | undefined {
+  get(peer: PeerId): Proved | undefined {
     return this.#byPeer.get(peer);
   }
 
-  entries(): IterableIterator<Entry> {
+  entries(): IterableIterator<Proved> {
     return this.#byPeer.values();
   }
 
@@ -33,7 +29,7 @@ export class Known {
    * Takes a proved credential. False where the same or a newer one of that peer is known.
    * @throws CREDENTIAL_REVOKED where its node name has a newer key; LIMIT_EXCEEDED where there is no room
    */
-  take(entry: Entry): { readonly news: boolean; readonly replaced?: PeerId } {
+  take(entry: Proved): { readonly news: boolean; readonly replaced?: PeerId } {
     const { node } = entry;
     const own = this.#byPeer.get(node.peer);
     if (own && node.issuedAt <= own.node.issuedAt) return { news: false };

@@ -1,16 +1,18 @@
 /**
- * Who the others are. Promises: nobody counts whom the issuer's key does not name; the highest roster ever seen is in
+ * Who the others are. Promises: nobody counts whom the issuer that counts does not name; the highest roster ever seen is in
  * force, also after a restart; under an expired one whom it knows stays and nobody new comes. Order of judgement: proof of
- * the credential, its holder, its time, the roster's time, revocation. Refuses to know transport.
+ * the credential, its holder, its time, the roster's time, revocation. Refuses to know transport. Spec: IDENTITY.md.
  */
-import { MirrorError } from '../errors.ts';
+import { hasCode, MirrorError } from '../errors.ts';
 import type { Node, PeerId } from '../oci/oci.ts';
 import { CLOCK_SKEW_MS, type Keep, type World } from '../world.ts';
-import { readCredential } from './credential.ts';
-import { type Cluster, type Members } from './identity.ts';
+import { type Proved, proveCredential } from './credential.ts';
+import { epochOf, sameKey } from './handover.ts';
+import type { Members } from './identity.ts';
+import { isProved, newestRoster } from './kept-roster.ts';
 import { Known, MEMBERS_MAX } from './known.ts';
 import { readCredentials, writeCredentials } from './members-file.ts';
-import { type Roster, readRoster, revokes } from './roster.ts';
+import { issuersOf, type Roster, readRoster, revokes, under } from './roster.ts';
 import type { OpenSelf } from './self.ts';
 
 /** How long new credentials may wait to be written, in milliseconds: a whole cluster that joins costs a few writes. */
@@ -29,36 +31,19 @@ export interface MembersOptions {
 
 /** Opens what is known of the cluster. @throws STATE_INVALID, STATE_NEWER, FILE_UNREADABLE */
 export async function openMembers(options: MembersOptions): Promise<OpenMembers> {
-  const roster = await newestRoster(options);
+  const roster = await newestRoster(options.self, options.rosterKeep);
   const members = new OpenMembers(options, roster);
   for (const jwt of await readCredentials(options.credentialsKeep)) await members.remember(jwt);
   await members.remember(options.self.credential());
   return members;
 }
 
-async function newestRoster({ self, rosterKeep }: MembersOptions): Promise<Roster> {
-  const bytes = await rosterKeep.read();
-  const kept = bytes && (await readKept(bytes, self.cluster));
-  if (kept && kept.seq >= self.roster.seq) return kept;
-  // The token's may be newer; another token, with an older one, may come after it.
-  await rosterKeep.write(Buffer.from(self.roster.jwt));
-  return self.roster;
-}
-
-async function readKept(bytes: Uint8Array, cluster: Cluster): Promise<Roster> {
-  try {
-    return await readRoster(Buffer.from(bytes).toString(), cluster);
-  } catch (error) {
-    const text = 'the kept roster is damaged or of another cluster: put the newest roster.jwt in its place';
-    throw new MirrorError('STATE_INVALID', text, { cause: error });
-  }
-}
+type Listener = Parameters<Members['onChange']>[0];
 
 export class OpenMembers implements Members {
   readonly #options: MembersOptions;
-  readonly #cluster: Cluster;
   readonly #known = new Known();
-  readonly #listeners: ((revoked: readonly PeerId[]) => void)[] = [];
+  readonly #listeners: Listener[] = [];
   #roster: Roster;
   /** True while the roster in force could not be written. */
   #unwritten = false;
@@ -71,7 +56,6 @@ export class OpenMembers implements Members {
   /** Knows nobody yet; use `openMembers`. */
   constructor(options: MembersOptions, roster: Roster) {
     this.#options = options;
-    this.#cluster = options.self.cluster;
     this.#roster = roster;
     this.#floor = roster.issuedAt;
   }
@@ -81,47 +65,54 @@ export class OpenMembers implements Members {
   }
 
   async admit(credential: string, peer: PeerId): Promise<Node> {
-    const node = await readCredential(credential, this.#cluster, peer);
-    this.#judge(node);
-    this.#take(credential, node);
-    return this.node(node.peer) ?? node;
+    try {
+      const proved = await this.#prove(credential, peer);
+      this.#judge(proved);
+      this.#take(proved);
+      return this.node(peer) ?? proved.node;
+    } catch (error) {
+      // It may have been renewed while it was away: what counts is what the issuer said last of this key.
+      const known = hasCode(error, 'CREDENTIAL_EXPIRED', 'CREDENTIAL_REVOKED') ? this.node(peer) : undefined;
+      if (known) return known;
+      throw error;
+    }
   }
 
   node(peer: PeerId): Node | undefined {
-    const node = this.#known.get(peer)?.node;
-    return node && this.#holds(node) ? node : undefined;
+    const entry = this.#known.get(peer);
+    return entry && this.#holds(entry) ? entry.node : undefined;
   }
 
   nodes(): readonly Node[] {
-    return [...this.#known.entries()].map(({ node }) => node).filter(node => this.#holds(node));
+    return [...this.#known.entries()].filter(entry => this.#holds(entry)).map(({ node }) => node);
   }
 
   credentials(): ReadonlyMap<PeerId, string> {
     return new Map([...this.#known.entries()].map(({ node, jwt }) => [node.peer, jwt]));
   }
 
-  async offerRoster(jwt: string): Promise<boolean> {
-    const offered = await readRoster(jwt, this.#cluster);
-    const turn = this.#turn.then(() => this.#force(offered));
+  /** As the port says; `credentials` by its issuers are put in force with it, so that whom they name is not cut off. */
+  async offerRoster(jwt: string, credentials: readonly string[] = []): Promise<boolean> {
+    const turn = this.#turn.then(() => this.#force(jwt, credentials));
     this.#turn = turn.catch(() => undefined);
     return turn;
   }
 
   async offerCredential(jwt: string): Promise<boolean> {
-    const node = await readCredential(jwt, this.#cluster);
-    this.#judge(node);
-    return this.#take(jwt, node);
+    const proved = await this.#prove(jwt);
+    this.#judge(proved);
+    return this.#take(proved);
   }
 
-  onChange(listener: (revoked: readonly PeerId[]) => void): void {
+  onChange(listener: Listener): void {
     this.#listeners.push(listener);
   }
 
   /** Takes a credential from this node's own disk or token, and leaves it where it does not hold any more. */
   async remember(jwt: string): Promise<void> {
     try {
-      const node = await readCredential(jwt, this.#cluster);
-      if (!revokes(this.#roster, node)) this.#take(jwt, node);
+      const proved = await this.#prove(jwt);
+      if (this.#stands(proved)) this.#take(proved);
     } catch {
       // Kept by an older version or for another cluster: its owner shows a good one when it comes.
     }
@@ -137,35 +128,46 @@ export class OpenMembers implements Members {
     return Math.max(this.#options.world.now(), this.#floor);
   }
 
-  #holds(node: Node): boolean {
-    return this.#now() <= node.expiresAt + CLOCK_SKEW_MS && !revokes(this.#roster, node);
+  #prove(jwt: string, peer?: PeerId, roster = this.#roster): Promise<Proved> {
+    return proveCredential(jwt, this.#options.self.cluster.id, roster, peer);
   }
 
-  #judge(node: Node): void {
+  /** True where the roster in force leaves a credential standing, whatever the time. */
+  #stands({ node, issuer }: Proved): boolean {
+    return !revokes(this.#roster, node) && issuersOf(this.#roster).some(key => sameKey(key, issuer));
+  }
+
+  #holds(entry: Proved): boolean {
+    return this.#now() <= entry.node.expiresAt + CLOCK_SKEW_MS && this.#stands(entry);
+  }
+
+  #judge(proved: Proved): void {
+    const { node } = proved;
     const now = this.#now();
     if (now > node.expiresAt + CLOCK_SKEW_MS)
-      throw new MirrorError('CREDENTIAL_EXPIRED', `the credential of ${node.name} has expired: give it a new token`);
+      throw new MirrorError('CREDENTIAL_EXPIRED', `the credential of ${node.name} has expired: renew it`);
     if (now > this.#roster.expiresAt + CLOCK_SKEW_MS && !this.#known.get(node.peer))
       throw new MirrorError(
         'ROSTER_EXPIRED',
         `roster ${this.#roster.seq} has expired: nobody new, run \`pinnace roster sign\``,
       );
-    if (revokes(this.#roster, node))
+    if (!this.#stands(proved))
       throw new MirrorError(
         'CREDENTIAL_REVOKED',
         `roster ${this.#roster.seq} takes back the credential of ${node.name}`,
       );
   }
 
-  #take(jwt: string, node: Node): boolean {
+  #take(proved: Proved): boolean {
+    const { node, jwt } = proved;
     if (this.#known.get(node.peer)?.jwt === jwt) return false;
     this.#makeRoom();
-    const { news, replaced } = this.#known.take({ jwt, node });
+    const { news, replaced } = this.#known.take(proved);
     if (!news) return false;
     this.#floor = Math.max(this.#floor, node.issuedAt);
     if (node.peer === this.#options.self.peer) this.#options.self.renew(jwt, node);
     this.#flush();
-    this.#tell(replaced === undefined ? [] : [replaced]);
+    this.#tell(replaced === undefined ? [] : [replaced], [node]);
     return true;
   }
 
@@ -173,25 +175,66 @@ export class OpenMembers implements Members {
   #makeRoom(): void {
     const entries = [...this.#known.entries()];
     if (entries.length < MEMBERS_MAX) return;
-    for (const { node } of entries) if (!this.#holds(node)) this.#known.drop(node.peer);
+    for (const entry of entries) if (!this.#holds(entry)) this.#known.drop(entry.node.peer);
   }
 
-  async #force(offered: Roster): Promise<boolean> {
-    if (offered.jwt === this.#roster.jwt) {
+  async #force(jwt: string, credentials: readonly string[]): Promise<boolean> {
+    if (jwt === this.#roster.jwt) {
       if (this.#unwritten) await this.#keepRoster();
       return false;
     }
+    const offered = await this.#readOffered(jwt);
     if (offered.seq <= this.#roster.seq)
       throw new MirrorError('ROSTER_ROLLBACK', `roster ${offered.seq} is offered, but ${this.#roster.seq} is in force`);
+    const fresh = await this.#proveAll(credentials, offered);
     const before = this.nodes();
+    // Who stole an issuer's key may have dated what he signed as he liked.
+    const recovered = epochOf(offered.seq) > epochOf(this.#roster.seq);
+    this.#floor = recovered ? offered.issuedAt : Math.max(this.#floor, offered.issuedAt);
     this.#roster = offered;
-    this.#floor = Math.max(this.#floor, offered.issuedAt);
-    const revoked = before.filter(node => revokes(offered, node)).map(node => node.peer);
-    for (const { node } of this.#known.entries()) if (revokes(offered, node)) this.#known.drop(node.peer);
+    for (const entry of this.#known.entries()) if (!this.#stands(entry)) this.#known.drop(entry.node.peer);
+    const accepted = this.#takeAll(fresh);
+    const revoked = before.filter(({ peer }) => !this.#known.get(peer)).map(({ peer }) => peer);
+    this.#flush();
     // In force before it is on disk: a full disk must not let a revoked node stay.
-    this.#tell(revoked);
+    this.#tell(revoked, accepted);
     await this.#keepRoster();
     return true;
+  }
+
+  /** @throws ROSTER_INVALID, ROSTER_ROLLBACK where only an issuer before the one that rules can have signed it */
+  async #readOffered(jwt: string): Promise<Roster> {
+    const { cluster } = this.#options.self;
+    try {
+      return await readRoster(jwt, under(cluster, this.#roster));
+    } catch (error) {
+      if (!hasCode(error, 'ROSTER_INVALID') || !(await isProved(jwt, cluster))) throw error;
+      throw new MirrorError('ROSTER_ROLLBACK', 'the roster that is offered is by an issuer that was replaced');
+    }
+  }
+
+  /** Those that a roster leaves standing; the rest is offered one by one, and refused with a code each. */
+  async #proveAll(credentials: readonly string[], roster: Roster): Promise<readonly Proved[]> {
+    const proved: Proved[] = [];
+    for (const jwt of credentials) {
+      const one = await this.#prove(jwt, undefined, roster).catch(() => undefined);
+      if (one) proved.push(one);
+    }
+    return proved;
+  }
+
+  #takeAll(fresh: readonly Proved[]): readonly Node[] {
+    return fresh.flatMap(proved => {
+      const { node, jwt } = proved;
+      try {
+        if (!this.#holds(proved) || !this.#known.take(proved).news) return [];
+      } catch (error) {
+        if (error instanceof MirrorError) return [];
+        throw error;
+      }
+      if (node.peer === this.#options.self.peer) this.#options.self.renew(jwt, node);
+      return [node];
+    });
   }
 
   async #keepRoster(): Promise<void> {
@@ -200,8 +243,8 @@ export class OpenMembers implements Members {
     this.#unwritten = false;
   }
 
-  #tell(revoked: readonly PeerId[]): void {
-    for (const listener of this.#listeners) listener(revoked);
+  #tell(revoked: readonly PeerId[], accepted: readonly Node[]): void {
+    for (const listener of this.#listeners) listener(revoked, accepted);
   }
 
   #flush(): void {

@@ -7,8 +7,9 @@ import { MirrorError } from '../errors.ts';
 import type { Node } from '../oci/oci.ts';
 import { Fields } from '../yaml.ts';
 import type { Keep, World } from '../world.ts';
-import { readCredential } from './credential.ts';
-import type { Self } from './identity.ts';
+import { proveCredential } from './credential.ts';
+import { epochOf } from './handover.ts';
+import type { Cluster, Self } from './identity.ts';
 import { deriveSeed, privateKeyOf, rawPublicKey, signWith } from './key.ts';
 import { peerIdOf } from './peer-id.ts';
 import { type Roster, readRoster } from './roster.ts';
@@ -42,12 +43,13 @@ export interface OpenSelf extends Self {
  */
 export async function openSelf(options: SelfOptions): Promise<OpenSelf> {
   const token = parseToken(options.token);
-  const { cluster, name, lowestSeq } = token;
+  const { name, lowestSeq } = token;
+  const cluster: Cluster = { ...token.cluster, epoch: epochOf(lowestSeq) };
   const seed = deriveSeed(token.secret, cluster.id, name);
   const key = privateKeyOf(seed);
   const peer = peerIdOf(rawPublicKey(key));
-  const roster = await proveRoster(token);
-  let current = { jwt: token.credential, node: await proveCredential(token, peer) };
+  const roster = await proveRoster(token, cluster);
+  let current = { jwt: token.credential, node: await proveOwn(token, roster, peer) };
   const start = await countStart(options);
   return {
     cluster,
@@ -61,20 +63,20 @@ export async function openSelf(options: SelfOptions): Promise<OpenSelf> {
     credential: () => current.jwt,
     node: () => current.node,
     renew: (jwt, node) => {
-      if (node.issuedAt > current.node.issuedAt) current = { jwt, node };
+      if (jwt !== current.jwt) current = { jwt, node };
     },
   };
 }
 
-async function proveCredential(token: NodeToken, peer: Node['peer']): Promise<Node> {
-  const node = await orToken(readCredential(token.credential, token.cluster, peer));
+async function proveOwn(token: NodeToken, roster: Roster, peer: Node['peer']): Promise<Node> {
+  const { node } = await orToken(proveCredential(token.credential, token.cluster.id, roster, peer));
   if (node.name !== token.name)
     throw new MirrorError('TOKEN_INVALID', `the join token of ${token.name} has the credential of ${node.name} in it`);
   return node;
 }
 
-async function proveRoster(token: NodeToken): Promise<Roster> {
-  const roster = await orToken(readRoster(token.roster, token.cluster));
+async function proveRoster(token: NodeToken, cluster: Cluster): Promise<Roster> {
+  const roster = await orToken(readRoster(token.roster, cluster));
   if (roster.seq < token.lowestSeq)
     throw new MirrorError(
       'TOKEN_INVALID',

@@ -11,6 +11,8 @@ export interface IdentityStage {
   readonly own: PeerId;
   /** A credential for a node name; every call makes another key. `age` is how long ago it was issued, in ms. */
   readonly credential: (name: string, form?: Form, age?: number) => Promise<Shown>;
+  /** A credential for the key and name of another, issued now. */
+  readonly renew: (shown: Shown, name: string) => Promise<string>;
   /** Signs a roster that takes back names or peer ids as of now; it ends in 90 days. */
   readonly roster: (seq: number, revoked?: readonly string[]) => Promise<string>;
   /** Moves the clock. */
@@ -138,6 +140,36 @@ export function identityConformance(name: string, make: () => Promise<IdentitySt
       assert.equal(members.node(known.peer)?.name, 'n2');
       await members.offerRoster(await roster(2));
       assert.equal((await members.admit(late.jwt, late.peer)).name, 'n3');
+    });
+
+    void it('knows a node that shows a credential that has ended by the newest of the same key, and by no other', async () => {
+      const { members, credential, renew, roster, wait } = await make();
+      const [away, other] = [await credential('n2'), await credential('n3')];
+      wait(300 * DAY_MS);
+      await members.offerRoster(await roster(2));
+      const renewed = await renew(away, 'n2');
+      assert.equal(await members.offerCredential(renewed), true);
+      wait(80 * DAY_MS);
+      assert.equal((await members.admit(away.jwt, away.peer)).expiresAt, members.node(away.peer)?.expiresAt);
+      assert.equal(members.credentials().get(away.peer), renewed);
+      await assert.rejects(members.admit(other.jwt, other.peer), { code: 'CREDENTIAL_EXPIRED' });
+      await assert.rejects(members.admit(away.jwt, other.peer), { code: 'CREDENTIAL_STOLEN' });
+      await members.offerRoster(await roster(3, ['n2']));
+      await assert.rejects(members.admit(renewed, away.peer), { code: 'CREDENTIAL_REVOKED' });
+      await assert.rejects(members.admit(away.jwt, away.peer), { code: 'CREDENTIAL_EXPIRED' });
+    });
+
+    void it('tells whose newer credential is in force', async () => {
+      const { members, credential, renew, wait } = await make();
+      const shown = await credential('n2');
+      await members.admit(shown.jwt, shown.peer);
+      const told: PeerId[] = [];
+      members.onChange((_, accepted) => told.push(...accepted.map(({ peer }) => peer)));
+      await members.admit(shown.jwt, shown.peer);
+      assert.deepEqual(told, []);
+      wait(DAY_MS);
+      await members.offerCredential(await renew(shown, 'n2'));
+      assert.deepEqual(told, [shown.peer]);
     });
 
     void it('lets a credential end with its time', async () => {

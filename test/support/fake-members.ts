@@ -3,7 +3,7 @@
  * only need somebody to be admitted; it passes the same suite as the real one (test/conformance/identity.ts).
  */
 import type { Members } from '../../src/identity/identity.ts';
-import { type Code, MirrorError } from '../../src/errors.ts';
+import { type Code, hasCode, MirrorError } from '../../src/errors.ts';
 import type { Node, PeerId, Role } from '../../src/oci/oci.ts';
 import { CLOCK_SKEW_MS, realWorld, type World } from '../../src/world.ts';
 
@@ -22,6 +22,7 @@ export interface FakeCredential {
 
 export interface FakeRoster {
   readonly seq: number;
+  readonly issuedAt: number;
   readonly expiresAt: number;
   /** By node name or peer id: up to which moment of issue it is taken back. */
   readonly revoked: Readonly<Record<string, number>>;
@@ -48,12 +49,13 @@ function read<T>(text: string, prefix: string, code: Code): T {
 /** A `Members` of `cluster` that knows `own` and lives under `roster`. */
 export function fakeMembers(cluster: string, roster: string, own: string, world: World = realWorld): Members {
   const known = new Map<PeerId, { node: Node; jwt: string }>();
-  const listeners: ((revoked: readonly PeerId[]) => void)[] = [];
+  const listeners: Parameters<Members['onChange']>[0][] = [];
   let current = { ...read<FakeRoster>(roster, ROSTER, 'ROSTER_INVALID'), jwt: roster };
   const revoked = (n: Node): boolean =>
     n.issuedAt <= Math.max(current.revoked[n.name] ?? -1, current.revoked[n.peer] ?? -1);
   const holds = (node: Node): boolean => world.now() <= node.expiresAt + CLOCK_SKEW_MS && !revoked(node);
-  const tell = (peers: readonly PeerId[]): void => listeners.forEach(listener => listener(peers));
+  const tell = (peers: readonly PeerId[], accepted: readonly Node[]): void =>
+    listeners.forEach(listener => listener(peers, accepted));
 
   const judge = (text: string, peer?: PeerId): Node => {
     const { cluster: of, roles, ...rest } = read<FakeCredential>(text, CREDENTIAL, 'CREDENTIAL_INVALID');
@@ -71,7 +73,10 @@ export function fakeMembers(cluster: string, roster: string, own: string, world:
     if (rivals.some(({ node: n }) => n.issuedAt > node.issuedAt)) refuse('CREDENTIAL_REVOKED', 'has a newer key');
     for (const rival of rivals) known.delete(rival.node.peer);
     known.set(node.peer, { node, jwt });
-    tell(rivals.map(rival => rival.node.peer));
+    tell(
+      rivals.map(rival => rival.node.peer),
+      [node],
+    );
     return true;
   };
   const ownNode = read<FakeCredential>(own, CREDENTIAL, 'CREDENTIAL_INVALID');
@@ -83,9 +88,15 @@ export function fakeMembers(cluster: string, roster: string, own: string, world:
       return current;
     },
     admit: async (text, peer) => {
-      const node = judge(text, peer);
-      take(text, node);
-      return known.get(peer)?.node ?? node;
+      try {
+        const node = judge(text, peer);
+        take(text, node);
+        return known.get(peer)?.node ?? node;
+      } catch (error) {
+        const newest = nodes().find(node => node.peer === peer);
+        if (newest && hasCode(error, 'CREDENTIAL_EXPIRED', 'CREDENTIAL_REVOKED')) return newest;
+        throw error;
+      }
     },
     node: peer => nodes().find(node => node.peer === peer),
     nodes,
@@ -98,7 +109,10 @@ export function fakeMembers(cluster: string, roster: string, own: string, world:
       current = offered;
       const gone = before.filter(revoked);
       for (const node of gone) known.delete(node.peer);
-      tell(gone.map(node => node.peer));
+      tell(
+        gone.map(node => node.peer),
+        [],
+      );
       return true;
     },
     offerCredential: async text => take(text, judge(text)),
