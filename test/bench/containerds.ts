@@ -18,7 +18,7 @@ export async function inLab(body: (lab: Lab) => Promise<Findings>): Promise<Find
     findings = await body(lab);
   });
   if (!findings) throw new Error('the lab ended without findings');
-  return { ...findings, notes: [...findings.notes, ready.versions] };
+  return { ...findings, notes: [...findings.notes, ready.versions.join(', ')] };
 }
 
 /** Starts a prepared node that logs as little as one in use; tests log all. */

@@ -18,7 +18,7 @@ export interface Suite {
   readonly processes: number;
   /** Milliseconds that one file may take. */
   readonly limitMs: number;
-  /** Print each test as it ends, not each file. */
+  /** Print each test as it ends, not each file; and, once, each line `# …` that a file prints: versions, seeds, counts. */
   readonly verbose?: boolean;
 }
 
@@ -65,6 +65,9 @@ class Listener {
   readonly #printed = new Map<string, string>();
   readonly #failed = new Set<string>();
   readonly #begun = new Map<string, string>();
+  /** What a file printed after its last newline. */
+  readonly #unended = new Map<string, string>();
+  readonly #told = new Set<string>();
 
   constructor(suite: Suite, root: string, say: Say) {
     this.#suite = suite;
@@ -75,6 +78,18 @@ class Listener {
   printed(file: string | undefined, message: string): void {
     const before = this.#printed.get(file ?? '') ?? '';
     this.#printed.set(file ?? '', (before + message).slice(-OUTPUT_MAX_CHARACTERS));
+  }
+
+  /** What a file says of how it ran: several say the same of the machine. */
+  told(file: string, message: string): void {
+    if (!this.#suite.verbose) return;
+    const lines = ((this.#unended.get(file) ?? '') + message).split('\n');
+    this.#unended.set(file, (lines.pop() ?? '').slice(-OUTPUT_MAX_CHARACTERS));
+    for (const line of lines) {
+      if (!line.startsWith('# ') || this.#told.has(line)) continue;
+      this.#told.add(line);
+      this.#say(`  ${line}`);
+    }
   }
 
   passed(test: Ended): void {
@@ -142,7 +157,10 @@ async function runFile(
 ): Promise<void> {
   const late = AbortSignal.timeout(limitMs);
   const events = run({ cwd: root, files: [file], concurrency: 1, signal: AbortSignal.any([late, stop]) });
-  events.on('test:stdout', data => listener.printed(file, data.message));
+  events.on('test:stdout', data => {
+    listener.printed(file, data.message);
+    listener.told(file, data.message);
+  });
   events.on('test:stderr', data => listener.printed(file, data.message));
   events.on('test:dequeue', data => listener.begun(file, data.name));
   events.on('test:pass', data => listener.passed(data));

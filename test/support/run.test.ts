@@ -76,7 +76,7 @@ void describe('the runner', () => {
     });
 
   void it('ends a file that does not end, and names the test', t => {
-    const suite = { name: 's', files: ['test/oci/*.test.ts'], processes: 2, limitMs: 1000 };
+    const suite = { name: 's', files: ['test/oci/*.test.ts'], processes: 2, limitMs: 4000 };
     const script = `import { runSuite } from ${JSON.stringify(join(import.meta.dirname, 'run-suite.ts'))};
       const outcome = await runSuite(${JSON.stringify(suite)}, process.cwd(), console.log, new AbortController().signal);
       console.log(outcome.passed, outcome.failed);`;
@@ -106,6 +106,14 @@ void describe('the runner', () => {
     assert.equal(runner(t, files, suites).last, '7 passed, 0 failed');
     assert.equal(runner(t, files, ['unit']).last, '2 passed, 0 failed');
     assert.equal(runner(t, files, ['stories']).last, '1 passed, 0 failed');
+  });
+
+  void it('tells once what system tests say of the machine, of seeds and of counts', t => {
+    const text = "console.log('# kernel: 1\\nlog\\n# 7 kills'); it('is one', () => {});";
+    const files = { 'system/a.test.ts': text, 'system/b.test.ts': text.replace('7', '8'), 'oci/a.test.ts': text };
+    const { lines } = runner(t, files, ['system', 'unit']);
+    const told = lines.filter(line => line.trim().startsWith('#') || line.includes('log'));
+    assert.deepEqual(told, ['  # kernel: 1', '  # 7 kills', '  # 8 kills']);
   });
 
   void it('fails when nothing ran', t => {

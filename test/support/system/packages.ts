@@ -5,7 +5,7 @@
  */
 import { existsSync } from 'node:fs';
 import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { cpus, homedir, release, tmpdir, totalmem } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { run } from './processes.ts';
 
@@ -24,7 +24,12 @@ export interface Binaries {
 
 /** What `systemReady` found. */
 export type Ready =
-  | { readonly ok: true; readonly containerd: Readonly<Record<ContainerdVersion, Binaries>>; readonly versions: string }
+  | {
+      readonly ok: true;
+      readonly containerd: Readonly<Record<ContainerdVersion, Binaries>>;
+      /** One line a component: its name and version. */
+      readonly versions: readonly string[];
+    }
   | { readonly ok: false; readonly why: string };
 
 /** Program and the package that has it. */
@@ -176,6 +181,34 @@ async function mayIsolate(): Promise<string | undefined> {
   }
 }
 
+/** The programs whose version matters for what a test finds, and how each tells it. */
+const TELLING: readonly (readonly [program: string, flag: string])[] = [
+  ['runc', '--version'],
+  ['docker-registry', '--version'],
+  ['skopeo', '--version'],
+  ['nginx', '-v'],
+  ['curl', '--version'],
+  ['ip', '-V'],
+  ['iptables', '--version'],
+];
+
+/** What a report must say to be compared with another: the machine, and all that is not in this repository. */
+async function versionsOf(containerd: Readonly<Record<ContainerdVersion, Binaries>>): Promise<string[]> {
+  const lines = [
+    `machine: ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 20)} MiB`,
+    `kernel: ${release()}`,
+    `node: ${process.version}`,
+    `containerd 1.x: ${containerd['1.6'].version}`,
+    `containerd 2.x: ${containerd['2.x'].version}`,
+  ];
+  for (const [program, flag] of TELLING) {
+    // nginx tells its version on stderr.
+    const told = await run(['sh', '-c', '"$1" "$2" 2>&1', 'sh', (await where(program)) ?? program, flag]);
+    lines.push(`${program}: ${/\d+\.\d+[^\s,]*/.exec(told)?.[0] ?? told.split('\n')[0]}`);
+  }
+  return lines;
+}
+
 async function prepared(): Promise<Ready> {
   if (!existsSync('/etc/debian_version') || !(await where('apt-get'))) return { ok: false, why: 'this is no Debian' };
   if (process.getuid?.() !== 0) return { ok: false, why: 'not root: namespaces, containerd and apt need it' };
@@ -188,10 +221,7 @@ async function prepared(): Promise<Ready> {
       '1.6': await binaries(join((await where('containerd')) as string, '..')),
       '2.x': await newerContainerd(),
     };
-    const runc = (await run(['runc', '--version'])).split('\n')[0];
-    const skopeo = (await run(['skopeo', '--version'])).trim();
-    const registry = (await run(['docker-registry', '--version'])).trim().split(/\s+/).at(-1);
-    const versions = `containerd ${containerd['1.6'].version} and ${containerd['2.x'].version}, ${runc}, ${skopeo}, docker-registry ${registry}`;
+    const versions = await versionsOf(containerd);
     return { ok: true, containerd, versions };
   } catch (error) {
     return {
@@ -209,7 +239,7 @@ let answer: Promise<Ready> | undefined;
  */
 export async function systemReady(): Promise<Ready> {
   answer ??= prepared().then(ready => {
-    console.log(ready.ok ? `# ${ready.versions}` : `# system tests left out: ${ready.why}`);
+    for (const line of ready.ok ? ready.versions : [`system tests left out: ${ready.why}`]) console.log(`# ${line}`);
     return ready;
   });
   const ready = await answer;
