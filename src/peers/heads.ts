@@ -92,12 +92,13 @@ export function* lacking(
   now: number,
 ): Generator<Uint8Array> {
   if (members.roster.seq > theirs.roster) yield encodeItem('roster', members.roster.jwt);
-  const nodes = members.nodes().filter(node => node.peer !== to);
   const credentials = members.credentials();
-  for (const { peer, issuedAt } of nodes) {
+  // Its own too: it may have been renewed while it was away.
+  for (const { peer, issuedAt } of members.nodes()) {
     const jwt = credentials.get(peer);
     if (jwt !== undefined && issuedAt > (theirs.peers.get(peer)?.credential ?? 0)) yield encodeItem('credential', jwt);
   }
+  const nodes = members.nodes().filter(node => node.peer !== to);
   for (const kind of ['node', 'tags'] as const)
     for (const { peer } of nodes) {
       const record = (kind === 'node' ? table.nodes : table.tags).get(peer);
