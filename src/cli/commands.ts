@@ -1,13 +1,16 @@
 /** All commands, in the order in which help lists them. */
+import { clusterBackup, clusterRestore } from './backup.ts';
 import { clusterInit } from './cluster.ts';
+import { clusterRecover, clusterRotateIssuer } from './cluster-issuer.ts';
 import type { Command } from './command.ts';
+import { credentialRenew } from './credential.ts';
 import { debugBundle } from './debug-bundle.ts';
 import { evidenceClear, evidenceList, evidenceShow } from './evidence.ts';
 import { importCommand } from './import.ts';
 import { pullCommand } from './pull.ts';
 import { remove } from './remove.ts';
 import { revoke } from './revoke.ts';
-import { rosterSign } from './roster.ts';
+import { rosterAdopt, rosterSign } from './roster.ts';
 import { run } from './run.ts';
 import { status } from './status.ts';
 import { tagsAdopt, tagsForget, tagsList } from './tags.ts';
@@ -18,9 +21,15 @@ import { why } from './why.ts';
 export const commands: readonly Command[] = [
   run,
   clusterInit,
+  clusterBackup,
+  clusterRestore,
+  clusterRotateIssuer,
+  clusterRecover,
   tokenCreate,
   revoke,
   rosterSign,
+  rosterAdopt,
+  credentialRenew,
   importCommand,
   pullCommand,
   remove,

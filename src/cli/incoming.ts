@@ -1,17 +1,22 @@
 /**
- * What an operator drops on a running node: rosters and renewed credentials, as files in `incoming/` of the state folder.
- * Each is judged by the issuer's key alone, recorded, and spreads to all nodes from here. Promises: a file is taken whole,
- * and whatever happens to the folder or the disk, the next file is looked at: a revocation must not be missed.
+ * What an operator drops on a running node: rosters and renewed credentials, as files in `incoming/` of the state folder,
+ * one document a line. Each is judged by the issuer's key alone, recorded, and spreads to all nodes from here. Promises: a
+ * file is taken whole, a roster together with the credentials beside it; and whatever happens to the folder or the disk, the
+ * next file is looked at: a revocation must not be missed. Spec: identity/IDENTITY.md.
  */
 import { join } from 'node:path';
 import { asMirrorError, MirrorError } from '../errors.ts';
+import { MEMBERS_MAX } from '../identity/known.ts';
 import { closeAfter, type Disk, readWhole } from '../store/disk.ts';
 import type { Ground } from './ground.ts';
 
 const POLL_MS = 1_000;
 /** Files taken in one look. */
 const FILES_MAX = 100;
-const FILE_MAX_BYTES = 512 << 10;
+/** The largest file, in bytes. */
+export const INCOMING_MAX_BYTES = 8 << 20;
+/** Documents in one file: a roster, and a credential for each member that may be known. */
+export const DOCUMENTS_MAX = 1 + MEMBERS_MAX;
 
 type IncomingRooms = Pick<Ground, 'members' | 'audit' | 'log' | 'world' | 'life'> & {
   readonly config: Pick<Ground['config'], 'stateDir'>;
@@ -56,39 +61,73 @@ async function look(
   return now;
 }
 
-async function take({ members, audit, log, edges }: IncomingRooms, file: string): Promise<void> {
-  const { disk } = edges;
-  try {
-    const jwt = await read(disk, file);
-    const isRoster = kindOf(jwt) === 'roster';
-    const news = await (isRoster ? members.offerRoster(jwt) : members.offerCredential(jwt));
+async function take(rooms: IncomingRooms, file: string): Promise<void> {
+  const { log, edges } = rooms;
+  const { news, refused } = await takeAll(rooms, file, await documentsIn(rooms, file));
+  if (refused === 0) {
     log.info({ file }, news ? `${file}: taken, and spreading` : `${file}: known already`);
-    await disk.remove(file);
-  } catch (error) {
-    const refused = asMirrorError(error, 'FILE_UNREADABLE', file);
-    // This node's own trouble says nothing about the file: it is looked at again.
-    if (refused.kind === 'unavailable') throw refused;
-    const { code, message } = refused;
-    await audit.record({ event: 'roster.refused', source: file, code });
-    log.warn({ file, code }, `${message}; renamed to ${file}.refused`);
-    await disk.rename(file, `${file}.refused`);
+    return edges.disk.remove(file);
   }
+  log.warn(
+    { file, refused },
+    `${file}: ${refused} refused${news ? ', the rest taken' : ''}; renamed to ${file}.refused`,
+  );
+  await edges.disk.rename(file, `${file}.refused`);
 }
 
-async function read(disk: Disk, path: string): Promise<string> {
+/** The documents of a file; none, and a record, where it is larger than any. */
+async function documentsIn(rooms: IncomingRooms, file: string): Promise<readonly string[]> {
+  const lines = (await read(rooms.edges.disk, file))?.split('\n') ?? [];
+  if (lines.length > 0 && lines.length <= DOCUMENTS_MAX) return lines.map(line => line.trim());
+  await refuse(rooms, file, new MirrorError('LIMIT_EXCEEDED', `${file} is too large, or has too many documents`));
+  return [];
+}
+
+/** The text of a file; undefined where it is larger than any. */
+async function read(disk: Disk, path: string): Promise<string | undefined> {
   const file = await disk.openRead(path);
-  if (!file) throw new MirrorError('FILE_UNREADABLE', `${path} is gone`);
+  if (!file) throw new MirrorError('FILE_UNREADABLE', `${path} went away`);
   return closeAfter(file, async () => {
-    const { size } = await file.facts();
-    if (size > FILE_MAX_BYTES) throw new MirrorError('ROSTER_INVALID', `${path} is too large`);
-    return Buffer.from(await readWhole(file, path, FILE_MAX_BYTES))
+    if ((await file.facts()).size > INCOMING_MAX_BYTES) return undefined;
+    return Buffer.from(await readWhole(file, path, INCOMING_MAX_BYTES))
       .toString()
       .trim();
   });
 }
 
-/** What a file claims to be; the issuer's signature decides afterwards. */
+/** Rosters first, with all credentials of the file; then each credential by itself, so that each has its answer. */
+async function takeAll(
+  rooms: IncomingRooms,
+  file: string,
+  documents: readonly string[],
+): Promise<{ readonly news: boolean; readonly refused: number }> {
+  const { members } = rooms;
+  const credentials = documents.filter(jwt => kindOf(jwt) === 'credential');
+  let news = false;
+  let refused = documents.length ? 0 : 1;
+  const offer = async (work: () => Promise<boolean>): Promise<void> => {
+    try {
+      if (await work()) news = true;
+    } catch (error) {
+      const reason = asMirrorError(error, 'FILE_UNREADABLE', file);
+      // This node's own trouble says nothing about the file: it is looked at again.
+      if (reason.kind === 'unavailable') throw reason;
+      await refuse(rooms, file, reason);
+      refused += 1;
+    }
+  };
+  for (const jwt of documents) if (kindOf(jwt) === 'roster') await offer(() => members.offerRoster(jwt, credentials));
+  for (const jwt of credentials) await offer(() => members.offerCredential(jwt));
+  return { news, refused };
+}
+
+async function refuse({ audit, log }: IncomingRooms, file: string, { code, message }: MirrorError): Promise<void> {
+  await audit.record({ event: 'roster.refused', source: file, code });
+  log.warn({ file, code }, message);
+}
+
+/** What a document claims to be; the issuer's signature decides afterwards. */
 function kindOf(jwt: string): 'roster' | 'credential' {
   const [head = ''] = jwt.split('.');
-  return Buffer.from(head, 'base64url').toString().includes('roster') ? 'roster' : 'credential';
+  return Buffer.from(head, 'base64url').toString().includes('"pinnace-roster+jwt"') ? 'roster' : 'credential';
 }

@@ -41,21 +41,28 @@ async function typed(prompt: string, io: Io): Promise<string> {
 /** The passphrase that opens a key file; undefined where it is under none. @throws PASSPHRASE_WRONG, SECRET_EXPOSED, USAGE */
 export const passphraseFor =
   (values: Values, io: Io) =>
-  async (pem: string): Promise<string | undefined> => {
-    if (!isSealed(pem)) return undefined;
-    const file = values['passphrase-file'];
-    return typeof file === 'string' ? fromFile(file) : typed('Passphrase of the issuer’s key: ', io);
-  };
+  (pem: string): Promise<string | undefined> =>
+    isSealed(pem) ? readPassphrase(values, io, 'the key') : Promise.resolve(undefined);
 
-/** A passphrase for new keys; undefined for --no-passphrase. @throws PASSPHRASE_WRONG, SECRET_EXPOSED, USAGE */
-export async function newPassphrase(values: Values, io: Io): Promise<string | undefined> {
+/** The passphrase of `what`. @throws PASSPHRASE_WRONG, SECRET_EXPOSED, USAGE */
+export const readPassphrase = (values: Values, io: Io, what: string): Promise<string> => {
+  const file = values['passphrase-file'];
+  return typeof file === 'string' ? fromFile(file) : typed(`Passphrase of ${what}: `, io);
+};
+
+/** A passphrase for `what`; undefined for --no-passphrase. @throws PASSPHRASE_WRONG, SECRET_EXPOSED, USAGE */
+export async function newPassphrase(
+  values: Values,
+  io: Io,
+  what = 'issuer and recovery key',
+): Promise<string | undefined> {
   const file = values['passphrase-file'];
   if (values['no-passphrase'] === true) {
     if (file === undefined) return undefined;
     throw new MirrorError('USAGE', 'give --no-passphrase or --passphrase-file, not both');
   }
   if (typeof file === 'string') return fromFile(file);
-  const first = await typed('New passphrase for issuer and recovery key: ', io);
+  const first = await typed(`New passphrase for ${what}: `, io);
   if ((await typed('The same again: ', io)) === first) return first;
   throw new MirrorError('PASSPHRASE_WRONG', 'the two passphrases differ');
 }

@@ -7,7 +7,7 @@ import { folderOf, ROSTER_OPTIONS, ROSTER_USAGE, rosterJson, signNext, tellRoste
 
 /** Which name or key, and up to when; a token may be dated a moment ahead of the clock. */
 async function target(folder: ClusterFolder, of: string, now: number): Promise<ReadonlyMap<string, number>> {
-  const issued = (await folder.issued()).filter(one => one.node === of || one.peer === of);
+  const issued = (await folder.book()).issued.filter(one => one.node === of || one.peer === of);
   const isPeer = of.startsWith('12D3KooW');
   if (isPeer) parsePeerId(of);
   if (!isPeer && !issued.length)
@@ -27,7 +27,10 @@ export const revoke: Command = {
     const [of, ...more] = positionals;
     if (!of || more.length) throw new MirrorError('USAGE', 'pinnace revoke takes one node name or peer id');
     const folder = await folderOf(values);
-    const roster = await signNext(folder, values, io, await target(folder, of, io.world.now()));
+    const revoked = await target(folder, of, io.world.now());
+    // A roster forgets what has expired by itself; renewals must not.
+    for (const [name, before] of revoked) await folder.record({ revoked: name, before });
+    const roster = await signNext(folder, values, io, { revoked });
     if (io.json) return io.out(`${JSON.stringify({ revoked: of, roster: rosterJson(folder, roster) })}\n`);
     io.out(`${of} is revoked as soon as the nodes have this roster:\n`);
     tellRoster(folder, roster, io);

@@ -1,8 +1,10 @@
-/** `pinnace roster sign`: the next roster, for another 90 days. */
+/** `pinnace roster sign`: the next roster, for another 90 days; `pinnace roster adopt`: a newer one that a node has. */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { MirrorError } from '../errors.ts';
 import type { Roster } from '../identity/roster.ts';
 import { noPositionals } from './cluster.ts';
-import { ClusterFolder, FILES } from './cluster-folder.ts';
+import { ClusterFolder, FILES, type RosterChange } from './cluster-folder.ts';
 import type { Command, Io } from './command.ts';
 import { PASSPHRASE_OPTIONS, PASSPHRASE_USAGE, passphraseFor } from './passphrase.ts';
 
@@ -16,15 +18,15 @@ type Values = Readonly<Record<string, unknown>>;
 export const folderOf = ({ dir }: Values): Promise<ClusterFolder> =>
   ClusterFolder.open(typeof dir === 'string' ? dir : '.');
 
-/** Signs the next roster of `folder`, with `more` taken back as well. @throws PASSPHRASE_WRONG, SECRET_EXPOSED, FILE_EXISTS */
+/** Signs the next roster of `folder`. @throws PASSPHRASE_WRONG, SECRET_EXPOSED, FILE_EXISTS */
 export async function signNext(
   folder: ClusterFolder,
   values: Values,
   io: Io,
-  more: ReadonlyMap<string, number> = new Map(),
+  change: RosterChange = {},
 ): Promise<Roster> {
   const issuer = await folder.issuer(passphraseFor(values, io));
-  return folder.nextRoster(issuer, io.world.now(), more);
+  return folder.nextRoster(issuer, io.world.now(), change);
 }
 
 /** What a roster is, for --json. */
@@ -39,8 +41,12 @@ export const rosterJson = ({ dir }: ClusterFolder, { seq, expiresAt, revoked }: 
 export function tellRoster({ dir }: ClusterFolder, { seq, expiresAt }: Roster, io: Io): void {
   const file = join(dir, FILES.roster);
   io.out(`${file}: roster ${seq}, until ${new Date(expiresAt).toISOString()}\n`);
-  io.out(`copy it into the folder incoming/ of the stateDir of any one running node; it spreads from there\n`);
+  tellIncoming(io);
 }
+
+/** Tells a person where a file for the nodes goes. */
+export const tellIncoming = (io: Io): void =>
+  io.out('copy it into the folder incoming/ of the stateDir of any one running node; it spreads from there\n');
 
 export const rosterSign: Command = {
   name: 'roster sign',
@@ -53,5 +59,32 @@ export const rosterSign: Command = {
     const roster = await signNext(folder, values, io);
     if (io.json) return io.out(`${JSON.stringify({ roster: rosterJson(folder, roster) })}\n`);
     tellRoster(folder, roster, io);
+  },
+};
+
+/** The text of a roster's file. @throws FILE_UNREADABLE */
+export async function readRosterFile(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (error) {
+    throw new MirrorError('FILE_UNREADABLE', `cannot read ${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+export const rosterAdopt: Command = {
+  name: 'roster adopt',
+  summary: 'take the newest roster of the nodes into the folder, as after a restore',
+  usage: `pinnace roster adopt FILE [--dir DIR] [--json]
+  FILE                 roster.jwt of the stateDir of any node
+  --dir DIR            the folder of pinnace cluster init (default .)
+`,
+  options: { dir: { type: 'string' } },
+  async run({ values, positionals }, io) {
+    const [file, ...more] = positionals;
+    if (!file || more.length) throw new MirrorError('USAGE', 'pinnace roster adopt takes one file');
+    const folder = await folderOf(values);
+    const roster = await folder.adopt(await readRosterFile(file));
+    if (io.json) return io.out(`${JSON.stringify({ roster: rosterJson(folder, roster) })}\n`);
+    io.out(`${join(folder.dir, FILES.roster)}: roster ${roster.seq}; what is signed next is above it\n`);
   },
 };

@@ -1,11 +1,11 @@
 /** `pinnace token create`: a join token for one node. It is a private key: written for its owner alone, never printed. */
 import { MirrorError } from '../errors.ts';
-import { issueCredential, readCredential } from '../identity/credential.ts';
+import { issueCredential, proveCredential } from '../identity/credential.ts';
 import type { Issuer } from '../identity/issuer.ts';
 import { deriveSeed, privateKeyOf, rawPublicKey, SECRET_BYTES } from '../identity/key.ts';
 import { peerIdOf } from '../identity/peer-id.ts';
 import type { Roster } from '../identity/roster.ts';
-import { formatToken } from '../identity/token.ts';
+import { formatToken, TOKEN_FORMAT } from '../identity/token.ts';
 import { type Node, parseNodeName, ROLES, type Role } from '../oci/oci.ts';
 import { noPositionals } from './cluster.ts';
 import { ClusterFolder, mustBeNew, writeNew } from './cluster-folder.ts';
@@ -36,24 +36,27 @@ function draftOf(values: Readonly<Record<string, unknown>>): Draft & { readonly 
 
 /** Later than every token of that name and than what the roster takes back, so that the new one counts. */
 async function issueTime(folder: ClusterFolder, roster: Roster, name: string, now: number): Promise<number> {
-  const earlier = (await folder.issued()).filter(one => one.node === name).map(one => one.issuedAt);
+  const earlier = (await folder.book()).issued.filter(one => one.node === name).map(one => one.issuedAt);
   const last = Math.max(0, roster.revoked.get(name) ?? 0, ...earlier);
   return Math.floor(Math.max(now, last + SECOND_MS) / SECOND_MS) * SECOND_MS;
 }
 
+/** A token pins the issuer that signed its roster; its credential is by the one that will count the longest. */
 async function makeToken(
+  { cluster: { id, recovery } }: ClusterFolder,
   issuer: Issuer,
   roster: Roster,
   secret: Uint8Array,
   draft: Draft,
   issuedAt: number,
 ): Promise<{ readonly token: string; readonly node: Node }> {
-  const { cluster } = issuer;
   const { name } = draft;
-  const peer = peerIdOf(rawPublicKey(privateKeyOf(deriveSeed(secret, cluster.id, name))));
+  const peer = peerIdOf(rawPublicKey(privateKeyOf(deriveSeed(secret, id, name))));
   const credential = await issueCredential(issuer, { ...draft, peer, issuedAt });
+  const cluster = { id, issuer: roster.signer, recovery };
   const parts = { kind: 'node', cluster, secret, name, credential, lowestSeq: roster.seq, roster: roster.jwt } as const;
-  return { token: formatToken(parts), node: await readCredential(credential, cluster, peer) };
+  const { node } = await proveCredential(credential, id, roster, peer);
+  return { token: formatToken(parts), node };
 }
 
 async function create(folder: ClusterFolder, draft: Draft & { out: string }, issuer: Issuer, io: Io): Promise<Node> {
@@ -62,10 +65,12 @@ async function create(folder: ClusterFolder, draft: Draft & { out: string }, iss
   if (now > roster.expiresAt)
     throw new MirrorError('ROSTER_EXPIRED', `roster ${roster.seq} has expired: run \`pinnace roster sign\` first`);
   const issuedAt = await issueTime(folder, roster, draft.name, now);
-  const { token, node } = await makeToken(issuer, roster, io.world.random(SECRET_BYTES), draft, issuedAt);
+  const { token, node } = await makeToken(folder, issuer, roster, io.world.random(SECRET_BYTES), draft, issuedAt);
   await mustBeNew(draft.out);
   // A token that is on record and was not written harms nobody; one that is not on record cannot be revoked by its name.
-  await folder.record({ node: node.name, peer: node.peer, issuedAt });
+  const { roles, zone } = draft;
+  const place = zone === undefined ? {} : { zone };
+  await folder.record({ node: node.name, peer: node.peer, issuedAt, roles, ...place, token: TOKEN_FORMAT });
   await writeNew(draft.out, `${token}\n`);
   return node;
 }
@@ -93,7 +98,7 @@ ${PASSPHRASE_USAGE}
     noPositionals(positionals, 'token create');
     const draft = draftOf(values);
     const folder = await ClusterFolder.open(typeof values.dir === 'string' ? values.dir : '.');
-    const issuer = await folder.issuer(passphraseFor(values, io));
+    const issuer = await folder.credentialIssuer(passphraseFor(values, io));
     const { name, peer, issuedAt, expiresAt } = await create(folder, draft, issuer, io);
     if (io.json) return io.out(`${JSON.stringify({ node: name, peer, file: draft.out, issuedAt, expiresAt })}\n`);
     io.out(`${draft.out}: the join token of ${name} (${peer}), until ${new Date(expiresAt).toISOString()}\n`);

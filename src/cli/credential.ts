@@ -1,0 +1,102 @@
+/** `pinnace credential renew`: new credentials for the nodes on record, in one file for `incoming/` of any one node. */
+import { join } from 'node:path';
+import { MirrorError } from '../errors.ts';
+import { CREDENTIAL_LIFETIME_MS } from '../identity/credential.ts';
+import type { Issuer } from '../identity/issuer.ts';
+import { readCredentials } from '../identity/members-file.ts';
+import type { Roster } from '../identity/roster.ts';
+import { keepAt, realDisk } from '../store/disk.ts';
+import { noPositionals } from './cluster.ts';
+import { type ClusterFolder, FILES } from './cluster-folder.ts';
+import type { Command, Io } from './command.ts';
+import { DOCUMENTS_MAX, INCOMING_MAX_BYTES } from './incoming.ts';
+import { passphraseFor } from './passphrase.ts';
+import { type LeftOut, knownNodes, planRenewal, signRenewal } from './renewal.ts';
+import { folderOf, ROSTER_OPTIONS, ROSTER_USAGE, tellIncoming } from './roster.ts';
+
+type Values = Readonly<Record<string, unknown>>;
+
+export const RENEW_OPTIONS = { ...ROSTER_OPTIONS, credentials: { type: 'string' } } as const;
+export const RENEW_USAGE = `  --credentials FILE   credentials.json of any node: for nodes that the folder's record does not know, or not whole
+${ROSTER_USAGE}`;
+
+/** What was renewed and written. */
+export interface Renewed {
+  readonly file: string;
+  readonly renewed: readonly string[];
+  readonly leftOut: readonly LeftOut[];
+}
+
+/** Where a renewal goes, and what goes before it. */
+export interface Target {
+  readonly file: string;
+  /** A roster for the same file. */
+  readonly first?: string;
+  /** All nodes unless given. */
+  readonly only?: string;
+}
+
+/**
+ * Renews under `roster` by `issuer` and writes the file. @throws FILE_UNREADABLE, STATE_INVALID, CONTENT_ABSENT where
+ * nobody is to be renewed
+ */
+export async function renew(
+  folder: ClusterFolder,
+  issuer: Issuer,
+  roster: Roster,
+  { file, first, only }: Target,
+  values: Values,
+  io: Io,
+): Promise<Renewed> {
+  const { credentials } = values;
+  const kept = typeof credentials === 'string' ? await readCredentials(keepAt(realDisk, credentials)) : [];
+  const known = await knownNodes(kept, folder.cluster.id, roster);
+  const { issued, leftOut } = planRenewal(await folder.book(), roster, known, io.world.now(), only);
+  if (!issued.length && first === undefined) throw new MirrorError('CONTENT_ABSENT', nobody(folder, leftOut, only));
+  const lines = [...(first === undefined ? [] : [first]), ...(await signRenewal(issuer, issued))];
+  const text = `${lines.join('\n')}\n`;
+  if (lines.length > DOCUMENTS_MAX || text.length > INCOMING_MAX_BYTES)
+    throw new MirrorError('LIMIT_EXCEEDED', `${lines.length} documents are more than a node takes: use --node NAME`);
+  // A credential on record that was not written harms nobody; one that is not on record is not revoked by its name.
+  await folder.record(...issued);
+  await keepAt(realDisk, file).write(Buffer.from(text));
+  return { file, renewed: issued.map(({ node }) => node), leftOut };
+}
+
+function nobody({ dir }: ClusterFolder, leftOut: readonly LeftOut[], only?: string): string {
+  const [left] = leftOut;
+  if (!left) return `no token${only === undefined ? '' : ` for ${only}`} is on record in ${dir}`;
+  return `nobody is renewed: ${left.node} is left out (${left.why})`;
+}
+
+/** Tells a person what was renewed, and who was not. */
+export function tellRenewed({ file, renewed, leftOut }: Renewed, io: Io): void {
+  const until = new Date(io.world.now() + CREDENTIAL_LIFETIME_MS).toISOString();
+  io.out(`${file}: credentials of ${renewed.length} nodes until ${until}: ${renewed.join(', ')}\n`);
+  for (const { node, why } of leftOut)
+    io.out(`left out: ${node} (${why}${why === 'revoked' ? '' : ': give --credentials, or make a new token'})\n`);
+}
+
+export const credentialRenew: Command = {
+  name: 'credential renew',
+  summary: 'new credentials for all nodes, for another year',
+  usage: `pinnace credential renew (--all | --node NAME) [--credentials FILE] [--dir DIR] [--passphrase-file F] [--json]
+  --all                every node on record that is not revoked
+  --node NAME          one node
+${RENEW_USAGE}
+`,
+  options: { ...RENEW_OPTIONS, all: { type: 'boolean' }, node: { type: 'string' } },
+  async run({ values, positionals }, io) {
+    noPositionals(positionals, 'credential renew');
+    const { all, node } = values;
+    if ((all === true) === (typeof node === 'string'))
+      throw new MirrorError('USAGE', 'pinnace credential renew needs either --all or --node NAME');
+    const folder = await folderOf(values);
+    const issuer = await folder.credentialIssuer(passphraseFor(values, io));
+    const target = { file: join(folder.dir, FILES.renewed), ...(typeof node === 'string' ? { only: node } : {}) };
+    const renewed = await renew(folder, issuer, await folder.roster(), target, values, io);
+    if (io.json) return io.out(`${JSON.stringify(renewed)}\n`);
+    tellRenewed(renewed, io);
+    tellIncoming(io);
+  },
+};
