@@ -74,15 +74,16 @@ void test('eight nodes that say eight false sizes and then bring nothing hide no
   assert.ok(node.rooms.evidence.list().every(({ own }) => own === rootOf(proofOfOneChunk(digest, size)!)));
 });
 
-void test('who was refuted by a size is asked for the next manifest after the honest one', async () => {
+void test('who was refuted by a size is asked after the honest one, also after a restart', async () => {
   const first = IMAGE.target;
   const second = OTHER.target;
   await liar('a', first.digest, first.size + 1, () => never);
   await honest(IMAGE, OTHER);
-  const node = await story.node('client');
-  await story.get(node, story.manifest(IMAGE, first.digest));
-  node.asked.length = 0;
+  const before = await story.node('client');
+  await story.get(before, story.manifest(IMAGE, first.digest));
+  before.stop();
   await liar('a', second.digest, second.size + 1, () => never);
+  const node = await story.node('client', { again: before });
   await story.get(node, story.manifest(OTHER, second.digest));
   assert.deepEqual(
     node.asked.map(({ from }) => from),
