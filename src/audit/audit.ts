@@ -27,6 +27,15 @@ export type Event =
     }
   | { readonly event: 'peer.revoked'; readonly peer: PeerId }
   | { readonly event: 'roster.accepted'; readonly seq: number; readonly expiresAt: number }
+  // Keys are base64url; `next` is the issuer that counts beside the one that signed the roster.
+  | { readonly event: 'issuer.changed'; readonly seq: number; readonly issuer: string; readonly next?: string }
+  | { readonly event: 'credential.accepted'; readonly peer: PeerId; readonly node: string; readonly expiresAt: number }
+  | {
+      readonly event: 'identity.expiring';
+      readonly what: 'roster' | 'credential';
+      readonly stage: 'ending' | 'ended';
+      readonly expiresAt: number;
+    }
   | { readonly event: 'roster.refused'; readonly source: string; readonly code: Code; readonly count?: number }
   // `hash` is of the policy that is in force from then on; the envelope's is of the one before.
   | { readonly event: 'policy.loaded'; readonly file: string; readonly hash: string }

@@ -13,6 +13,7 @@ import { splitAddress } from './config.ts';
 import { openControls } from './controls.ts';
 import type { Ground } from './ground.ts';
 import { watchIncoming } from './incoming.ts';
+import { livesOf, noticesOf, recordChanges, watchLives } from './lives.ts';
 import type { Facts } from './node-status.ts';
 import { VERSION } from './version.ts';
 
@@ -52,21 +53,20 @@ export async function startNode(ground: Ground, open: OpenDoors = openDoors): Pr
     peer: self.peer,
     cluster: self.cluster.id,
     roster: () => ground.members.roster,
-    credentialExpiresAt: () => self.node().expiresAt,
+    lives: () => livesOf(ground),
+    byNewestIssuer: () => ground.members.byNewestIssuer(),
     holdings: () => sharing.told(),
     notReady: () => reason,
     counts: () => ground.members.node(self.peer) !== undefined,
   };
-  ground.members.onChange(revoked => {
-    if (revoked.includes(self.peer))
-      log.warn({ peer: self.peer, code: 'CREDENTIAL_REVOKED' }, 'this node is shut out: give it a new token');
-  });
+  recordChanges(ground);
   const doors = await open(ground, rooms, facts, sharing).catch(async (error: unknown) => {
     await peers.close();
     throw error;
   });
   void ground.policy.watch(ground, () => sharing.changed());
   void watchIncoming(ground);
+  void watchLives(ground);
   const shared = sharing.run(() => {
     if (reason) log.info({ mirror: config.mirror.listen, peer: self.peer }, 'ready');
     reason = undefined;
@@ -85,7 +85,7 @@ export async function startNode(ground: Ground, open: OpenDoors = openDoors): Pr
 
 /** All doors, or none. @throws PORT_TAKEN */
 async function openDoors(ground: Ground, rooms: Rooms, facts: Facts, sharing: Sharing): Promise<readonly Server[]> {
-  const mirror = await openMirror(ground, rooms, facts.notReady);
+  const mirror = await openMirror(ground, rooms, facts);
   try {
     return [mirror, await openControls(ground, rooms, facts, () => sharing.changed())];
   } catch (error) {
@@ -162,17 +162,14 @@ function counted(giver: Giver): Giver & { underWay(): number } {
   };
 }
 
-async function openMirror(
-  { config, edges }: Ground,
-  rooms: Rooms,
-  notReady: () => string | undefined,
-): Promise<Server> {
+async function openMirror({ config, edges }: Ground, rooms: Rooms, { notReady, lives }: Facts): Promise<Server> {
   const { listen, clientTokenFile } = config.mirror;
   const { host, port } = splitAddress(listen);
   const hosts = new Set([listen, `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
   // Whoever reaches a loopback port may pull, where no token is asked for.
   const authorize = clientTokenFile ? await tokenDoor(edges.disk, clientTokenFile) : () => Promise.resolve();
-  const server = registryServer(rooms, { hosts, authorize, notReady });
+  const warnings = (): string[] => noticesOf(lives(), rooms.world.now()).map(({ text }) => text);
+  const server = registryServer(rooms, { hosts, authorize, notReady, warnings });
   try {
     await server.listen({ host, port });
   } catch (error) {

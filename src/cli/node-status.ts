@@ -1,8 +1,11 @@
 /** What a node says of itself: made of what the rooms know, for `status`, `tags list` and the debug bundle. */
+import { stageOf, WARN_LIFE } from '../identity/lifetime.ts';
+import type { Roster } from '../identity/roster.ts';
 import { formatReference, type PeerId } from '../oci/oci.ts';
 import type { Rooms } from '../mirror/mirror.ts';
 import type { TagStatement } from '../peers/peers.ts';
 import type { Config } from './config.ts';
+import { type Lives, noticesOf } from './lives.ts';
 
 export interface Status {
   readonly node: string;
@@ -10,7 +13,16 @@ export interface Status {
   readonly ready: boolean;
   readonly reason?: string;
   readonly cluster: string;
-  readonly roster: { readonly seq: number; readonly expiresAt: string };
+  readonly roster: {
+    readonly seq: number;
+    readonly expiresAt: string;
+    /** No new node is admitted: the roster has ended. */
+    readonly frozen: boolean;
+    /** Public key, base64url. */
+    readonly issuer: string;
+    /** The issuer that is named next, and how many nodes hold a credential by it. */
+    readonly next?: { readonly issuer: string; readonly nodes: number };
+  };
   readonly credentialExpiresAt: string;
   readonly mirror: string;
   readonly policy: string;
@@ -43,11 +55,7 @@ export interface Status {
   readonly warnings: readonly string[];
 }
 
-/** Fewer than this share of a life left is worth a warning. */
-const WARN_LIFE = 0.3;
 const TAG_WARNINGS_MAX = 20;
-const ROSTER_LIFE_MS = 90 * 86_400_000;
-const CREDENTIAL_LIFE_MS = 365 * 86_400_000;
 
 const iso = (at: number): string => new Date(at).toISOString();
 
@@ -58,8 +66,10 @@ export interface Facts {
   readonly node: string;
   readonly peer: PeerId;
   readonly cluster: string;
-  readonly roster: () => { readonly seq: number; readonly expiresAt: number };
-  readonly credentialExpiresAt: () => number;
+  readonly roster: () => Pick<Roster, 'seq' | 'signer' | 'next'>;
+  readonly lives: () => Lives;
+  /** How many nodes hold a credential by the newest issuer that the roster names. */
+  readonly byNewestIssuer: () => number;
   readonly holdings: () => { readonly contents: number; readonly bytes: number };
   readonly notReady: () => string | undefined;
   /** False where this node's own credential was taken back or has expired. */
@@ -69,15 +79,14 @@ export interface Facts {
 export function statusOf(facts: Facts): Status {
   const { rooms, config } = facts;
   const reason = facts.notReady();
-  const roster = facts.roster();
   return {
     node: facts.node,
     peer: facts.peer,
     ready: reason === undefined,
     ...(reason === undefined ? {} : { reason }),
     cluster: facts.cluster,
-    roster: { seq: roster.seq, expiresAt: iso(roster.expiresAt) },
-    credentialExpiresAt: iso(facts.credentialExpiresAt()),
+    roster: rosterOf(facts),
+    credentialExpiresAt: iso(facts.lives().credential.expiresAt),
     mirror: config.mirror.listen,
     policy: `${config.policyFile} (${rooms.policy().hash.slice(0, 12)})`,
     holdings: facts.holdings(),
@@ -103,17 +112,29 @@ export function statusOf(facts: Facts): Status {
   };
 }
 
+function rosterOf(facts: Facts): Status['roster'] {
+  const { seq, signer, next } = facts.roster();
+  const life = facts.lives().roster;
+  const key = (raw: Uint8Array): string => Buffer.from(raw).toString('base64url');
+  return {
+    seq,
+    expiresAt: iso(life.expiresAt),
+    frozen: stageOf(life, facts.rooms.world.now()) === 'ended',
+    issuer: key(signer),
+    ...(next ? { next: { issuer: key(next), nodes: facts.byNewestIssuer() } } : {}),
+  };
+}
+
 function warningsOf(facts: Facts): string[] {
-  const now = facts.rooms.world.now();
-  const due = (expiresAt: number, life: number): boolean => expiresAt - now < life * WARN_LIFE;
-  const roster = facts.roster().expiresAt;
-  const credential = facts.credentialExpiresAt();
+  const notices = noticesOf(facts.lives(), facts.rooms.world.now());
+  const ended = notices.some(({ what, stage }) => what === 'credential' && stage === 'ended');
   return [
-    ...(due(roster, ROSTER_LIFE_MS) ? [`the roster ends ${iso(roster)}: sign a new one with pinnace roster sign`] : []),
-    ...(due(credential, CREDENTIAL_LIFE_MS) ? [`this node's credential ends ${iso(credential)}`] : []),
-    ...(facts.counts()
+    ...notices.map(({ text }) => text),
+    ...(facts.counts() || ended
       ? []
-      : ['this node is shut out: its credential was revoked or has expired; give it a new token']),
+      : [
+          'this node is shut out: its credential was revoked or is by an issuer that was replaced; renew it, or give it a new token',
+        ]),
     ...aloneWarning(facts),
     ...tagWarnings(facts),
   ];

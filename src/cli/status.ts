@@ -18,7 +18,10 @@ export const status: Command = {
 function text(now: Status): string {
   const head = [
     `node      ${now.node} (${now.peer})${now.ready ? '' : `, NOT READY: ${now.reason}`}`,
-    `cluster   ${now.cluster}, roster ${now.roster.seq} until ${now.roster.expiresAt}, credential until ${now.credentialExpiresAt}`,
+    `cluster   ${now.cluster}, roster ${now.roster.seq} until ${now.roster.expiresAt}${now.roster.frozen ? ' (FROZEN)' : ''}, credential until ${now.credentialExpiresAt}`,
+    ...(now.roster.next
+      ? [`issuer    is being replaced: ${now.roster.next.nodes} nodes hold a credential by the next one`]
+      : []),
     `mirror    ${now.mirror}`,
     `policy    ${now.policy}`,
     `holdings  ${now.holdings.contents} contents, ${bytesText(now.holdings.bytes)}; spool ${bytesText(now.spool.usedBytes)} of ${bytesText(now.spool.maxBytes)}`,

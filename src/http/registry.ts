@@ -40,6 +40,8 @@ export interface Door {
   authorize(request: { readonly headers: Readonly<Record<string, unknown>> }): Promise<void>;
   /** Undefined when ready, else why not. */
   notReady(): string | undefined;
+  /** What will go wrong if nobody does anything; a node that is ready says it beside. */
+  warnings?(): readonly string[];
 }
 
 /** Builds the mirror's server; it listens when told to. */
@@ -74,7 +76,11 @@ export function registryServer(rooms: Rooms, door: Door): Server {
   server.get('/healthz', (_, reply) => reply.send({ status: 'ok' }));
   server.get('/readyz', (_, reply) => {
     const reason = door.notReady();
-    return reply.code(reason ? 503 : 200).send(reason ? { status: 'not ready', reason } : { status: 'ok' });
+    const warnings = door.warnings?.() ?? [];
+    const detail = warnings.length ? { warnings } : {};
+    return reply
+      .code(reason ? 503 : 200)
+      .send({ ...(reason ? { status: 'not ready', reason } : { status: 'ok' }), ...detail });
   });
   for (const url of ['/v2', '/v2/']) server.route({ method: METHODS, url, handler: (_, reply) => reply.send({}) });
   server.route({ method: METHODS, url: '/v2/*', handler: (request, reply) => answer(rooms, door, request, reply) });

@@ -87,6 +87,12 @@ export class OpenMembers implements Members {
     return [...this.#known.entries()].filter(entry => this.#holds(entry)).map(({ node }) => node);
   }
 
+  /** How many of the known hold a credential by the newest issuer that the roster names. */
+  byNewestIssuer(): number {
+    const [newest] = issuersOf(this.#roster);
+    return [...this.#known.entries()].filter(entry => this.#holds(entry) && sameKey(entry.issuer, newest!)).length;
+  }
+
   credentials(): ReadonlyMap<PeerId, string> {
     return new Map([...this.#known.entries()].map(({ node, jwt }) => [node.peer, jwt]));
   }

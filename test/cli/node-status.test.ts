@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { parseConfig } from '../../src/cli/config.ts';
+import type { Lives } from '../../src/cli/lives.ts';
 import { type Facts, statusOf } from '../../src/cli/node-status.ts';
 import { OPEN_POLICY, Story, type StoryNode, storyImage } from '../mirror/story-node.ts';
 import { DAY_MS } from '../support/cluster.ts';
@@ -22,13 +23,21 @@ const factsOf = ({ rooms, node }: StoryNode, more: Partial<Facts> = {}): Facts =
   node: node.name,
   peer: node.peer,
   cluster: 'c',
-  roster: () => ({ seq: 1, expiresAt: story.world.now() + 90 * DAY_MS }),
-  credentialExpiresAt: () => story.world.now() + 365 * DAY_MS,
+  roster: () => ({ seq: 1, signer: new Uint8Array(32) }),
+  lives: () => lives(0),
+  byNewestIssuer: () => 1,
   holdings: () => ({ contents: 0, bytes: 0 }),
   notReady: () => undefined,
   counts: () => true,
   ...more,
 });
+const lives = (ageMs: number): Lives => {
+  const issuedAt = story.world.now() - ageMs;
+  return {
+    roster: { issuedAt, expiresAt: issuedAt + 90 * DAY_MS },
+    credential: { issuedAt, expiresAt: issuedAt + 365 * DAY_MS },
+  };
+};
 const warnings = (node: StoryNode, more?: Partial<Facts>): readonly string[] => statusOf(factsOf(node, more)).warnings;
 
 void test('a node that was shut out says so, and one that is alone although it was told of others', async () => {
@@ -39,6 +48,22 @@ void test('a node that was shut out says so, and one that is alone although it w
   assert.equal(warnings(node, { config }).length, 1);
   await story.node('n2');
   assert.deepEqual(warnings(node, { config }), []);
+});
+
+void test('what ends soon and what has ended is warned of, and an ended roster is said to freeze', async () => {
+  const node = await story.node('n1');
+  const at = (days: number) => statusOf(factsOf(node, { lives: () => lives(days * DAY_MS) }));
+  for (const [days, count, frozen] of [
+    [62, 0, false],
+    [64, 1, false],
+    [91, 1, true],
+    [256, 2, true],
+    [366, 2, true],
+  ] as const)
+    assert.deepEqual([at(days).warnings.length, at(days).roster.frozen], [count, frozen], String(days));
+  const next = new Uint8Array(32).fill(1);
+  const rotating = statusOf(factsOf(node, { roster: () => ({ seq: 2, signer: new Uint8Array(32), next }) }));
+  assert.deepEqual(rotating.roster.next, { issuer: Buffer.from(next).toString('base64url'), nodes: 1 });
 });
 
 void test('a tag whose last statement ends soon is warned of while it still counts', async () => {
