@@ -131,6 +131,10 @@ void test('a layer that other nodes are told to fetch from elsewhere is fetched 
   const { digest } = await give(json({ config, layers: [foreign] }));
   await story.get(node, story.manifest(IMAGE, digest));
   await assert.rejects(story.get(node, `team/app/blobs/${foreign.digest}`), is('CONTENT_ABSENT'));
+  assert.deepEqual(
+    node.audit.of('pull.refused').map(({ code, reference }) => `${code} ${reference}`),
+    [`CONTENT_ABSENT r.test/team/app@${foreign.digest}`],
+  );
 });
 
 void test('a file of this store that an image calls a manifest, and that is large, is not even read', async () => {
