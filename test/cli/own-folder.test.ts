@@ -3,9 +3,18 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, it } from 'node:test';
+import { afterEach, beforeEach, describe, it, test } from 'node:test';
 import { ownFolder } from '../../src/cli/own-folder.ts';
 import { hasCode } from '../../src/errors.ts';
+import { nodeFolder, tryRun } from '../attack/state-ground.ts';
+
+void test('pinnace run makes its state folder the owner’s alone, and says so', async () => {
+  const folder = await nodeFolder();
+  await chmod(folder.stateDir, 0o755);
+  assert.equal((await tryRun(folder.config)).exit, undefined);
+  assert.equal((await stat(folder.stateDir)).mode & 0o7777, 0o700);
+  await folder.remove();
+});
 
 void describe('a state folder', () => {
   let dir: string;
