@@ -114,7 +114,7 @@ ${RENEW_USAGE}
     const step = { cluster: id, from: last.signer, to: issuer.cluster.issuer, epoch, issuedAt: now };
     const handovers = [...last.handovers, await issueHandover(key, step)];
     const roster = await folder.nextRoster(issuer, now, { handovers, seq: epoch * EPOCH_SEQS + 1 });
-    const target = { file: join(folder.dir, FILES.recovered), first: roster.jwt };
+    const target = { file: join(folder.dir, FILES.recovered) };
     const renewed = await renew(folder, issuer, roster, target, values, io);
     const needTokens = await unrecoverable(folder);
     if (io.json)

@@ -27,24 +27,22 @@ export interface Renewed {
   readonly leftOut: readonly LeftOut[];
 }
 
-/** Where a renewal goes, and what goes before it. */
+/** Where a renewal goes. */
 export interface Target {
   readonly file: string;
-  /** A roster for the same file. */
-  readonly first?: string;
   /** All nodes unless given. */
   readonly only?: string;
 }
 
 /**
- * Renews under `roster` by `issuer` and writes the file. @throws FILE_UNREADABLE, STATE_INVALID, CONTENT_ABSENT where
- * nobody is to be renewed
+ * Renews by `issuer` and writes the file: `roster`, under which they count, and the credentials. @throws FILE_UNREADABLE,
+ * STATE_INVALID, CONTENT_ABSENT where nobody is to be renewed
  */
 export async function renew(
   folder: ClusterFolder,
   issuer: Issuer,
   roster: Roster,
-  { file, first, only }: Target,
+  { file, only }: Target,
   values: Values,
   io: Io,
 ): Promise<Renewed> {
@@ -53,7 +51,7 @@ export async function renew(
   const known = await knownNodes(kept, folder.cluster.id, roster);
   const { issued, leftOut } = planRenewal(await folder.book(), roster, known, io.world.now(), only);
   if (!issued.length && first === undefined) throw new MirrorError('CONTENT_ABSENT', nobody(folder, leftOut, only));
-  const lines = [...(first === undefined ? [] : [first]), ...(await signRenewal(issuer, issued))];
+  const lines = [roster.jwt, ...(await signRenewal(issuer, issued))];
   const text = `${lines.join('\n')}\n`;
   if (lines.length > DOCUMENTS_MAX || text.length > INCOMING_MAX_BYTES)
     throw new MirrorError('LIMIT_EXCEEDED', `${lines.length} documents are more than a node takes: use --node NAME`);
