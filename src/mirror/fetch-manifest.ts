@@ -15,8 +15,11 @@ import type { Rooms } from './rooms.ts';
 
 /** A holder that brought nothing for so long is waited for beside the next. */
 const HEDGE_MS = 500;
-/** Holders that are waited for at once; each may bring MANIFEST_MAX_BYTES into memory. */
-const ASKED_AT_ONCE = 8;
+/**
+ * Holders that are waited for at once: each may bring MANIFEST_MAX_BYTES into memory, and takes one of the few reads that a
+ * node has under way. Eleven that bring nothing are passed within the time that a client waits for a manifest.
+ */
+const ASKED_AT_ONCE = 4;
 
 type RaceRooms = Parameters<typeof compareRoots>[0] & Pick<Rooms, 'spool' | 'fetches' | 'life'>;
 

@@ -12,7 +12,7 @@ import { Story, type StoryNode, storyImage } from '../mirror/story-node.ts';
 
 const IMAGE = storyImage('r.test/team/app:1', { layers: [10] });
 const OTHER = storyImage('r.test/team/other:1', { layers: [11] });
-const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+const NAMES = [...'abcdefghijk'];
 /** A client's manifest is waited for so long. */
 const MANIFEST_MS = 12_000;
 
@@ -53,7 +53,7 @@ async function honest(...images: (typeof IMAGE)[]): Promise<StoryNode> {
 const named = (node: StoryNode): string[] =>
   node.audit.of('lie.found').map(({ node: name, kind, code }) => `${name} ${kind} ${code}`);
 
-void test('eight nodes that say eight false sizes and then bring nothing hide no honest holder: each is refuted', async () => {
+void test('eleven nodes that say eleven false sizes and then bring nothing hide no honest holder: each is refuted', async () => {
   const { digest, size } = IMAGE.target;
   for (const [at, name] of NAMES.entries()) await liar(name, digest, size + 1 + at, () => never);
   await honest(IMAGE);
@@ -91,7 +91,7 @@ void test('who was refuted by a size is asked after the honest one, also after a
   );
 });
 
-void test('eight nodes that say the right size and bring nothing cost time, and no pull', async () => {
+void test('eleven nodes that say the right size and bring nothing cost time, and no pull', async () => {
   const { digest, size } = IMAGE.target;
   for (const name of NAMES) await liar(name, digest, size, () => never);
   await honest(IMAGE);
