@@ -112,6 +112,29 @@ void describe('a request to the mirror with', () => {
       assert.deepEqual(door.node.asked, []);
     });
 
+  for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+    void it(`${method} is refused as METHOD_UNSUPPORTED, with a body and without, and nothing is written`, async () => {
+      const records = door.node.audit.of('pull.refused').length;
+      const images = await door.node.store.images();
+      for (const path of [blob('uploads/'), tagged('1')])
+        for (const body of ['', 'x=1'])
+          assert.equal(
+            (
+              await raw(
+                door.port,
+                `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1:${door.port}\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+              )
+            ).status,
+            405,
+          );
+      const refused = door.node.audit.of('pull.refused').slice(records);
+      assert.deepEqual(
+        refused.map(({ code }) => code),
+        Array.from({ length: 4 }, () => 'METHOD_UNSUPPORTED'),
+      );
+      assert.deepEqual(await door.node.store.images(), images);
+    });
+
   void it('headers larger than any containerd sends is refused, and the door goes on', async () => {
     const large = `GET /v2/ HTTP/1.1\r\nHost: 127.0.0.1:${door.port}\r\nX: ${'a'.repeat(100_000)}\r\n\r\n`;
     assert.ok([400, 431].includes((await raw(door.port, large)).status));
