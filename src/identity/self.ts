@@ -94,10 +94,13 @@ async function orToken<T>(proved: Promise<T>): Promise<T> {
   }
 }
 
-/** One more than the last; a node whose state was lost goes on above all its earlier starts by beginning at the clock. */
+/**
+ * Above the last, and never below the clock in seconds: a node whose state was lost, or put back from an old copy, goes on
+ * above all its earlier starts.
+ */
 async function countStart({ start, world }: SelfOptions): Promise<number> {
   const bytes = await start.read();
-  const next = bytes ? readStart(bytes) + 1 : Math.floor(world.now() / 1000);
+  const next = Math.max(bytes ? readStart(bytes) + 1 : 0, Math.floor(world.now() / 1000));
   await start.write(Buffer.from(`${JSON.stringify({ version: VERSION, start: next })}\n`));
   return next;
 }

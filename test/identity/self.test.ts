@@ -40,6 +40,9 @@ void test('every start has a higher number, also after the state was lost', asyn
   const later = { now: () => realWorld.now() + 10_000 };
   const lost = await openSelf({ token: n1.token, start: memoryKeep(), world: later });
   assert.ok(lost.start > second.start);
+  const before = memoryKeep(Buffer.from(`{"version":1,"start":${first.start}}`));
+  const restored = await openSelf({ token: n1.token, start: before, world: later });
+  assert.ok(restored.start > second.start, 'an old copy of the state is no way back');
 });
 
 void test('a token whose credential has another name in it is refused, though the issuer signed it for this key', async () => {
