@@ -26,6 +26,14 @@ export type Event =
       readonly count?: number;
     }
   | { readonly event: 'peer.revoked'; readonly peer: PeerId }
+  // One key signed under two starts at once; equal where both came of one start.
+  | {
+      readonly event: 'identity.cloned';
+      readonly peer: PeerId;
+      readonly node: string;
+      readonly start: number;
+      readonly other: number;
+    }
   | { readonly event: 'roster.accepted'; readonly seq: number; readonly expiresAt: number }
   // Keys are base64url; `next` is the issuer that counts beside the one that signed the roster.
   | { readonly event: 'issuer.changed'; readonly seq: number; readonly issuer: string; readonly next?: string }

@@ -135,9 +135,19 @@ function warningsOf(facts: Facts): string[] {
       : [
           'this node is shut out: its credential was revoked or is by an issuer that was replaced; renew it, or give it a new token',
         ]),
+    ...cloneWarnings(facts),
     ...aloneWarning(facts),
     ...tagWarnings(facts),
   ];
+}
+
+function cloneWarnings({ rooms }: Facts): string[] {
+  return rooms.peers
+    .clones()
+    .map(
+      ({ node, start, other, at }) =>
+        `${node.name} runs twice: starts ${other} and ${start} signed with one key, last told ${iso(at)}; revoke it and give it a new token`,
+    );
 }
 
 function aloneWarning({ rooms, config }: Facts): string[] {

@@ -12,7 +12,7 @@ import { Gossip, GOSSIP_ITEM_MAX_BYTES } from './gossip.ts';
 import { encodeItem, Intake, type Taken } from './intake.ts';
 import { Kept } from './kept.ts';
 import { MemberWatch } from './member-watch.ts';
-import type { Giver, Log, Membership, OwnKey, RecordEvent, Verify } from './peers.ts';
+import type { Clone, Giver, Log, Membership, OwnKey, RecordEvent, Verify } from './peers.ts';
 import { Questions } from './questions.ts';
 import { RENEW_MS, Stating } from './stating.ts';
 import { Sync } from './sync.ts';
@@ -65,7 +65,13 @@ export class ControlPlane {
   constructor(options: ControlPlaneOptions) {
     const { world, wire, self, members, record, log, signal } = options;
     this.#options = options;
-    const table = new Table({ world, self: self.peer, members, verify: options.verify });
+    const table = new Table({
+      world,
+      self: self.peer,
+      members,
+      verify: options.verify,
+      cloned: clone => void this.#cloned(clone),
+    });
     const intake = new Intake({ members, table, record });
     this.table = table;
     this.#gossip = new Gossip({ world, wire, intake, log, taken: (what, from) => this.#taken(what, from) });
@@ -211,6 +217,22 @@ export class ControlPlane {
       if (source) await this.#sync.request(source);
     }
     this.#behind.delete(signer);
+  }
+
+  /** An alert, no judgement: the operator revokes. */
+  async #cloned({ peer, start, other }: Clone): Promise<void> {
+    const { members, record, log } = this.#options;
+    const node = members.node(peer)?.name ?? peer;
+    const cloned = { event: 'identity.cloned', peer, node, start, other } as const;
+    const unrecorded = (error: unknown): void => log('warn', `no record of the clone of ${node}: ${String(error)}`);
+    await record(cloned).catch(unrecorded);
+    log(
+      'warn',
+      `${node} runs twice: starts ${other} and ${start} sign with one key. Revoke it and give it a new token`,
+      {
+        peer,
+      },
+    );
   }
 
   #shutOut(peer: PeerId): void {

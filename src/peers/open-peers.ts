@@ -8,7 +8,7 @@ import type { Proof } from '../proof/proof.ts';
 import type { World } from '../world.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { Lanes } from './lane.ts';
-import type { Chunk, Holder, Holding, Log, Membership, Peers, PeerStatus, TagStatement } from './peers.ts';
+import type { Chunk, Clone, Holder, Holding, Log, Membership, Peers, PeerStatus, TagStatement } from './peers.ts';
 import { Standing } from './standing.ts';
 import type { ControlWire, Link } from './wire.ts';
 
@@ -131,6 +131,13 @@ export class PeersNode implements OpenPeers {
           ...(shunnedUntil === undefined ? {} : { shunnedUntil }),
         };
       });
+  }
+
+  clones(): readonly (Clone & { readonly node: Node })[] {
+    return this.#plane.table.clones.list().flatMap(clone => {
+      const node = this.#options.members.node(clone.peer);
+      return node ? { ...clone, node } : [];
+    });
   }
 
   connect(peer: PeerId, signal: AbortSignal): Promise<Link> {

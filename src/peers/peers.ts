@@ -48,6 +48,16 @@ export interface PeerStatus {
   readonly shunnedUntil?: number;
 }
 
+/** A node key that signed in two places at once: somebody has a copy of the node's token or state. */
+export interface Clone {
+  readonly peer: PeerId;
+  /** The starts of the two; equal where both came of one start. */
+  readonly start: number;
+  readonly other: number;
+  /** When it was told last, ms since 1970. */
+  readonly at: number;
+}
+
 /** What this node gives to others; joined in the daemon. Absent and not shared look the same to a peer. */
 export interface Giver {
   /** Opens content for `node`; it was judged and recorded before the answer. @throws CONTENT_ABSENT, AUDIT_UNAVAILABLE */
@@ -87,6 +97,8 @@ export interface Peers {
   shun(peer: PeerId, doubt?: Digest): void;
   /** Every node known, connected or not. */
   status(): readonly PeerStatus[];
+  /** Keys that signed in two places at once within the last day, this node's own included. */
+  clones(): readonly (Clone & { readonly node: Node })[];
 }
 
 /** What this room needs of the node's own identity. */
@@ -123,6 +135,13 @@ export type ControlEvent =
   | { readonly event: 'peer.revoked'; readonly peer: PeerId }
   | { readonly event: 'roster.accepted'; readonly seq: number; readonly expiresAt: number }
   | { readonly event: 'roster.refused'; readonly source: string; readonly code: Code }
+  | {
+      readonly event: 'identity.cloned';
+      readonly peer: PeerId;
+      readonly node: string;
+      readonly start: number;
+      readonly other: number;
+    }
   | { readonly event: 'statement.signed'; readonly kind: string; readonly seq: number }
   | { readonly event: 'statement.refused'; readonly peer: PeerId; readonly kind: string; readonly code: Code };
 

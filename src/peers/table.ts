@@ -7,9 +7,10 @@ import { MirrorError } from '../errors.ts';
 import type { PeerId } from '../oci/oci.ts';
 import { CLOCK_SKEW_MS, type World } from '../world.ts';
 import { Buckets } from './buckets.ts';
+import { Clones } from './clones.ts';
 import { encodeSigned, KINDS, parseSigned, type Signed, type Statement, type StatementOf } from './envelope.ts';
 import { Holdings } from './holdings.ts';
-import type { Membership, Verify } from './peers.ts';
+import type { Clone, Membership, Verify } from './peers.ts';
 import { Records, TagIndex } from './records.ts';
 
 /** Signers that are kept. */
@@ -32,6 +33,8 @@ export interface TableOptions {
   readonly self: PeerId;
   readonly members: Membership;
   readonly verify: Verify;
+  /** Hears of each key that signs in two places at once. */
+  readonly cloned?: (clone: Clone) => void;
 }
 
 interface Place {
@@ -48,6 +51,7 @@ export class Table {
   readonly nodes = new Records('node', NODE_RECORDS_MAX_BYTES);
   readonly tags = new Records('tags', TAG_STATEMENTS_MAX_BYTES);
   readonly tagIndex = new TagIndex();
+  readonly clones: Clones;
   readonly #options: TableOptions;
   readonly #places = {
     node: new Map<PeerId, Place>(),
@@ -58,6 +62,7 @@ export class Table {
 
   constructor(options: TableOptions) {
     this.#options = options;
+    this.clones = new Clones(options.world, options.self);
     this.#rate = new Buckets(options.world, SIGNER_RATE);
   }
 
@@ -66,18 +71,20 @@ export class Table {
     const { statement, signature, covered } = parseSigned(bytes);
     const { signer } = statement;
     const done = (outcome: Outcome): { outcome: Outcome; statement: Statement } => ({ outcome, statement });
-    if ((signer === this.#options.self) !== (way === 'own') && way !== 'disk') return done('known');
+    const foreign = way === 'gossip' || way === 'sync';
+    if ((signer === this.#options.self) === foreign && way !== 'disk') {
+      if (foreign && statement.notAfter > this.#options.world.now()) this.#seekClone(statement, signature, covered);
+      return done('known');
+    }
     if (way !== 'own' && !this.#options.members.node(signer)) return done('unsigned');
     this.#dates(statement, way);
+    if (foreign) this.#seekClone(statement, signature, covered);
     const places = this.#places[familyOf(statement.kind)];
     if (!this.#isNew(statement, signature, places.get(signer), from, way)) return done('known');
-    if (!this.#options.verify(signer, covered, signature))
-      throw new MirrorError(
-        'STATEMENT_INVALID',
-        `the signature of ${statement.kind} ${statement.seq} is not ${signer}'s`,
-      );
+    this.#verify(statement, signature, covered);
     // After the signature: nobody else can use up a signer's rate.
-    if (way === 'gossip' || way === 'sync') this.#rate.take(signer);
+    if (foreign) this.#rate.take(signer);
+    this.clones.note(statement, signature, way === 'own');
     if (!places.has(signer) && places.size >= SIGNERS_MAX)
       throw new MirrorError('LIMIT_EXCEEDED', `more than ${SIGNERS_MAX} signers of ${statement.kind}`);
     if (!this.#put({ statement, signature })) return done('ahead');
@@ -108,6 +115,20 @@ export class Table {
       this.tags.forget(peer);
       this.tagIndex.set(peer, []);
     }
+  }
+
+  #verify({ kind, seq, signer }: Statement, signature: Uint8Array, covered: Uint8Array): void {
+    if (!this.#options.verify(signer, covered, signature))
+      throw new MirrorError('STATEMENT_INVALID', `the signature of ${kind} ${seq} is not ${signer}'s`);
+  }
+
+  /** Also what is not taken can show that a key is in two hands. @throws STATEMENT_INVALID */
+  #seekClone(statement: Statement, signature: Uint8Array, covered: Uint8Array): void {
+    const contradiction = this.clones.contradiction(statement, signature);
+    if (!contradiction) return;
+    this.#verify(statement, signature, covered);
+    const clone = this.clones.saw(statement, contradiction);
+    if (clone) this.#options.cloned?.(clone);
   }
 
   #put(signed: Signed): boolean {

@@ -50,6 +50,20 @@ void test('a node that was shut out says so, and one that is alone although it w
   assert.deepEqual(warnings(node, { config }), []);
 });
 
+void test('a key that signs in two places is warned of', async () => {
+  const node = await story.node('n1');
+  const { peers } = node.rooms;
+  const clone = {
+    peer: node.node.peer,
+    node: (await story.node('n2')).rooms.peers.status()[0]!.node,
+    start: 8,
+    other: 7,
+    at: 1,
+  };
+  const rooms = { ...node.rooms, peers: { ...peers, clones: () => [clone] } };
+  assert.equal(warnings({ ...node, rooms }).length, 1);
+});
+
 void test('what ends soon and what has ended is warned of, and an ended roster is said to freeze', async () => {
   const node = await story.node('n1');
   const at = (days: number) => statusOf(factsOf(node, { lives: () => lives(days * DAY_MS) }));

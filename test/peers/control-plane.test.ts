@@ -1,80 +1,11 @@
-/** Whole control planes on wires in memory and a simulated clock: minutes pass in milliseconds. */
+/** Control planes among themselves: what one states reaches all, what is revoked is cut off, what is small stays small. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MirrorError } from '../../src/errors.ts';
 import { parseTagReference } from '../../src/oci/oci.ts';
-import { parseBootstrap } from '../../src/peers/address.ts';
-import { ControlPlane } from '../../src/peers/control-plane.ts';
 import { KINDS } from '../../src/peers/envelope.ts';
-import { greeter } from '../../src/peers/greeting.ts';
-import type { ControlEvent, Holding } from '../../src/peers/peers.ts';
 import { RENEW_MS } from '../../src/peers/stating.ts';
-import { memoryKeep } from '../support/cluster.ts';
-import { credentialFor, FakeMembers, ownKey, verifyPeer } from '../support/fake-peers.ts';
-import { MemoryNetwork, type MemoryWire } from '../support/memory-wire.ts';
-import { type SimulatedWorld, simulatedWorld } from '../support/simulated-world.ts';
 import { content, holdings } from './ground.ts';
-
-interface Plane {
-  readonly plane: ControlPlane;
-  readonly wire: MemoryWire;
-  readonly members: FakeMembers;
-  readonly records: ControlEvent[];
-  readonly shutOut: string[];
-  readonly stop: AbortController;
-  failing: boolean;
-  readonly holders: (holding: Holding) => number;
-}
-
-class Scene {
-  readonly world: SimulatedWorld = simulatedWorld();
-  readonly network = new MemoryNetwork();
-  readonly planes: Plane[] = [];
-
-  /** One more node, which knows the address of `bootstrap` alone. */
-  async add(bootstrap?: Plane): Promise<Plane> {
-    const self = ownKey(Buffer.alloc(32, this.planes.length + 1));
-    const { world } = this;
-    const members = new FakeMembers();
-    await members.admit(credentialFor(self.peer), self.peer);
-    const records: ControlEvent[] = [];
-    const shutOut: string[] = [];
-    const stop = new AbortController();
-    const record = async (event: ControlEvent): Promise<void> => {
-      if (made.failing) throw new MirrorError('AUDIT_UNAVAILABLE', 'the disk is full');
-      records.push(event);
-    };
-    const wire = this.network.wire(self.peer, greeter({ self, members, record }));
-    const plane = new ControlPlane({
-      world,
-      wire,
-      self,
-      members,
-      verify: verifyPeer,
-      giver: { give: never, proof: never, doubt: () => undefined },
-      record,
-      keeps: { nodes: memoryKeep(), tags: memoryKeep() },
-      log: () => undefined,
-      signal: stop.signal,
-      bootstrap: bootstrap ? [parseBootstrap(bootstrap.wire.addresses[0]!)] : [],
-      resolve: async () => [],
-      own: wire.addresses,
-      revoked: peer => void shutOut.push(peer),
-    });
-    const holders = (holding: Holding): number => plane.table.holdings.find(holding.digest, world.now()).length;
-    const made: Plane = { plane, wire, members, records, shutOut, stop, failing: false, holders };
-    this.planes.push(made);
-    await plane.start();
-    await plane.stating.reachable(wire.addresses, 5002);
-    return made;
-  }
-
-  end(): void {
-    for (const { stop } of this.planes) stop.abort();
-  }
-}
-
-const never = (): Promise<never> => Promise.reject(new MirrorError('CONTENT_ABSENT', 'nothing'));
+import { Scene } from './scene.ts';
 
 void test('everybody hears what one states, small and large, and it ends five minutes after its node does', async () => {
   const scene = new Scene();

@@ -82,6 +82,7 @@ export class Hub {
         if (doubt) this.#members.get(from)?.giver?.doubt(node, doubt);
       },
       status: () => this.#status(own),
+      clones: () => [],
     };
   }
 
