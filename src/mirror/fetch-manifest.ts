@@ -130,7 +130,8 @@ class Race {
       // Another was faster, or the node ends: that is nobody's fault.
       if (over.aborted) return undefined;
       const failed = asMirrorError(wait.signal.aborted ? wait.signal.reason : error, 'PEER_UNREACHABLE', node.name);
-      this.#last = failed;
+      // A peer that refuses is no word of policy: to a client it is "not here".
+      this.#last = failed.kind === 'denied' ? new MirrorError('CONTENT_ABSENT', failed.message) : failed;
       log.info({ peer: node.peer, node: node.name, digest, code: failed.code }, failed.message);
       if (hasCode(failed, 'CHUNK_MISMATCH')) await nameLiar(this.#rooms, holder, 'chunk', failed.code);
       else if (!hasCode(failed, 'CONTENT_ABSENT')) peers.shun(node.peer);

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { type Code, hasCode } from '../../src/errors.ts';
+import { type Code, hasCode, MirrorError } from '../../src/errors.ts';
 import type { Digest } from '../../src/oci/oci.ts';
 import type { Giver } from '../../src/peers/peers.ts';
 import { proofOfOneChunk, rootOf } from '../../src/proof/proof.ts';
@@ -12,7 +12,7 @@ import { Story, type StoryNode, storyImage } from '../mirror/story-node.ts';
 
 const IMAGE = storyImage('r.test/team/app:1', { layers: [10] });
 const OTHER = storyImage('r.test/team/other:1', { layers: [11] });
-const NAMES = [...'abcdefghijk'];
+const NAMES = 'abcdefghijk'.split('');
 /** A client's manifest is waited for so long. */
 const MANIFEST_MS = 12_000;
 
@@ -136,5 +136,16 @@ void test('all who ask for a manifest at once share one run, and nobody else wai
   assert.deepEqual(
     node.asked.map(({ from }) => from),
     ['a', 'honest'],
+  );
+});
+
+void test('a holder that refuses a lane is "not here" to a client, never "denied": that word is policy’s alone', async () => {
+  const { digest, size } = IMAGE.target;
+  await liar('a', digest, size, () => Promise.reject(new MirrorError('LANE_REFUSED', 'no lane for you')));
+  const node = await story.node('client');
+  await assert.rejects(story.get(node, story.manifest(IMAGE, digest)), is('CONTENT_ABSENT'));
+  assert.deepEqual(
+    node.audit.of('pull.refused').map(({ code }) => code),
+    ['CONTENT_ABSENT'],
   );
 });
