@@ -50,7 +50,7 @@ export async function renew(
   const kept = typeof credentials === 'string' ? await readCredentials(keepAt(realDisk, credentials)) : [];
   const known = await knownNodes(kept, folder.cluster.id, roster);
   const { issued, leftOut } = planRenewal(await folder.book(), roster, known, io.world.now(), only);
-  if (!issued.length && first === undefined) throw new MirrorError('CONTENT_ABSENT', nobody(folder, leftOut, only));
+  if (!issued.length) throw new MirrorError('CONTENT_ABSENT', nobody(folder, leftOut, only));
   const lines = [roster.jwt, ...(await signRenewal(issuer, issued))];
   const text = `${lines.join('\n')}\n`;
   if (lines.length > DOCUMENTS_MAX || text.length > INCOMING_MAX_BYTES)
