@@ -88,6 +88,8 @@ class Attempt {
   #own: Root | undefined;
   #last: MirrorError | undefined;
   #conflict = false;
+  /** Holders in a row that were waited for and brought nothing. */
+  #vain = 0;
 
   constructor(rooms: FetchRooms, fetch: Fetch) {
     this.#rooms = rooms;
@@ -137,7 +139,9 @@ class Attempt {
   async #takeFrom(holder: Holder): Promise<void> {
     const { node, digest } = holder;
     const { world, life } = this.#rooms;
-    const wait = patience(world, life, `${node.name}, ${digest}`, () => this.#next(node.peer) !== undefined);
+    const another = (): boolean => this.#next(node.peer) !== undefined;
+    const wait = patience(world, life, `${node.name}, ${digest}`, another, this.#vain);
+    const { checked } = this.#fetch;
     try {
       const checker = await this.#checkerFor(holder, wait.signal);
       this.#fetch.source = node.name;
@@ -151,6 +155,8 @@ class Attempt {
         hasCode(error, 'STOPPED') && wait.signal.aborted && !life.aborted ? wait.signal.reason : error;
       this.#last = asMirrorError(cause, 'PEER_UNREACHABLE', `${node.name}, ${digest}`);
       this.#rooms.log.info({ peer: node.peer, node: node.name, digest, code: this.#last.code }, this.#last.message);
+      if (this.#fetch.checked !== checked) this.#vain = 0;
+      else if (this.#last.code === 'LANE_STALLED') this.#vain += 1;
       await this.#judge(holder, this.#last);
     } finally {
       wait.end();

@@ -7,6 +7,8 @@ import type { World } from '../world.ts';
 
 /** A holder that brings no chunk for so long is left for another; a client waits a little longer (body.ts). */
 export const PATIENCE_MS = 4_000;
+/** Each of several in a row that bring nothing gets half the patience of the one before, but so much at least. */
+const PATIENCE_LEAST_MS = 1_000;
 /** Past that, how often it is looked for another. */
 const LOOK_MS = 500;
 
@@ -21,17 +23,20 @@ export interface Patience {
   end(): void;
 }
 
-/** Waits for a holder, called `what` in the error, from now on; `another` says whether somebody else could go on. */
-export function patience(world: World, life: AbortSignal, what: string, another: () => boolean): Patience {
+/**
+ * Waits for a holder, called `what` in the error, from now on; `another` says whether somebody else could go on. `before`
+ * is how many just before this one brought nothing: the client's time is one, however many they are.
+ */
+export function patience(world: World, life: AbortSignal, what: string, another: () => boolean, before = 0): Patience {
+  const ms = Math.max(PATIENCE_LEAST_MS, PATIENCE_MS / 2 ** before);
   const done = new AbortController();
   const over = new AbortController();
   let since: number | undefined = world.monotonic();
   const asleep = AbortSignal.any([life, done.signal]);
   void (async () => {
     while (!asleep.aborted) {
-      const left = since === undefined ? PATIENCE_MS : since + PATIENCE_MS - world.monotonic();
-      if (left <= 0 && another())
-        return over.abort(new MirrorError('LANE_STALLED', `${what}: nothing for ${PATIENCE_MS} ms`));
+      const left = since === undefined ? ms : since + ms - world.monotonic();
+      if (left <= 0 && another()) return over.abort(new MirrorError('LANE_STALLED', `${what}: nothing for ${ms} ms`));
       await world.sleep(left > 0 ? left : LOOK_MS, asleep);
     }
   })();

@@ -1,8 +1,11 @@
-/** Answers of the wrong length from a holder, and parts that a client would have stitched together: by code, and on record. */
+/**
+ * Holders that give answers of the wrong length, or nothing, and parts that a client would have stitched together: by code,
+ * and on record.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Cast, is, layerOf, NAME } from '../mirror/cast.ts';
-import { MIB, storyImage } from '../mirror/story-node.ts';
+import { MIB, storyImage, take } from '../mirror/story-node.ts';
 
 const IMAGE = storyImage(NAME, { layers: [3 * MIB] });
 
@@ -49,4 +52,19 @@ void test('a part of what is not whole on this disk is refused on record, though
   await story.get(node, path);
   const part = await story.get(node, path, { range: `bytes=${MIB}-` });
   assert.ok(part.partial && part.bytes.equals(layerOf(IMAGE).bytes.subarray(MIB)));
+});
+
+void test('four holders that bring nothing, one after the other, cost a pull of a layer time alone', async () => {
+  for (const name of ['a', 'b', 'c', 'd']) await story.holder(name, IMAGE);
+  await story.holder('honest', IMAGE);
+  const node = await story.client(IMAGE);
+  for (const name of ['a', 'b', 'c', 'd']) story.hub.tamper(name, () => new Promise(() => undefined));
+  const answer = await story.until(story.ask(node, story.blob(IMAGE, IMAGE.layers[0]!)));
+  const got = await story.until(take(answer));
+  assert.ok(got.whole && got.bytes.equals(layerOf(IMAGE).bytes));
+  assert.deepEqual(
+    node.asked.map(({ from }) => from),
+    ['a', 'b', 'c', 'd', 'honest'],
+  );
+  assert.deepEqual(node.audit.of('lie.found'), []);
 });
