@@ -100,7 +100,9 @@ void test('more lanes than a peer may have are closed, and recorded', async () =
   for (let lanes = 0; lanes < INBOUND_PER_PEER_MAX; lanes++) await lane(readers[0]!);
   const one = await lane(readers[0]!);
   one.receive(() => true);
-  await one.closed;
+  let closed = false;
+  void one.closed.then(() => (closed = true));
+  await until(() => closed);
   await world.settle();
   assert.equal(giver.lanes.countFor(readers[0]!.peer), INBOUND_PER_PEER_MAX);
   recorded(giver, readers[0]!, 'LIMIT_EXCEEDED');
@@ -122,7 +124,9 @@ void test('a range beyond any content ends the lane before the giver is asked', 
   const socket = await lane(readers[0]!);
   socket.receive(() => true);
   await socket.send(Buffer.from(ask).fill(0xff, REQUEST_BYTES - 8));
-  await socket.closed;
+  let closed = false;
+  void socket.closed.then(() => (closed = true));
+  await until(() => closed);
   await world.settle();
   assert.deepEqual(giver.shelf.asked, []);
   recorded(giver, readers[0]!, 'FRAME_INVALID');

@@ -115,6 +115,7 @@ void describe('the door', () => {
     for (const host of ['evil.test', `evil.test:${door.port}`, `127.0.0.1`, `127.0.0.1:${door.port}.evil.test`, '']) {
       const answer = await raw(door.port, `GET /v2/ HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
       assert.equal(answer.status, 400, host);
+      assert.equal(door.node.audit.of('pull.refused').at(-1)?.code, 'REQUEST_INVALID');
     }
     assert.equal((await raw(door.port, 'GET /v2/ HTTP/1.1\r\nConnection: close\r\n\r\n')).status, 400);
     const own = await raw(door.port, `GET /v2/ HTTP/1.1\r\nHost: LOCALHOST:${door.port}\r\nConnection: close\r\n\r\n`);

@@ -62,9 +62,9 @@ void test('an answer whose fetch advances without a watermark gets its headers a
 void test('a fetch that stands still already is not here', async () => {
   const { world, fetch } = running();
   await world.advance(ADVANCE_MS);
-  const held = assert.rejects(holdAnswer(world, fetch), error => hasCode(error, 'CONTENT_ABSENT'));
+  const held = holdAnswer(world, fetch).catch((error: unknown) => error);
   await world.advance(ANSWER_MS);
-  await held;
+  assert.ok(hasCode(await held, 'CONTENT_ABSENT'));
 });
 
 void test('a fetch that failed answers with what it failed with', async () => {

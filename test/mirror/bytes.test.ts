@@ -25,6 +25,23 @@ void test('with one voucher nothing goes out before the whole is proved', async 
   go();
   const { whole, bytes } = await story.until(got);
   assert.ok(whole && bytes.equals(layerOf(image).bytes));
+  assert.equal(node.audit.of('pull.ended').at(-1)!.outcome, 'whole');
+});
+
+void test('a node that is listed twice is one voucher', async () => {
+  const image = storyImage(NAME, { layers: [4 * MIB] });
+  await story.holder('a', image);
+  const node = await story.client(image);
+  const { peers } = node.rooms;
+  const twice: typeof peers.holders = digest => [...peers.holders(digest), ...peers.holders(digest)];
+  Object.assign(node.rooms, { peers: { ...peers, holders: twice } });
+  const go = story.gate('a', 3 * MIB);
+  const got = story.ask(node, story.blob(image, image.layers[0]!)).then(take);
+  await story.world.advance(3_000);
+  assert.deepEqual([node.rooms.fetches.list()[0]!.checked, node.rooms.fetches.list()[0]!.watermark], [3 * MIB, 0]);
+  go();
+  assert.ok((await story.until(got)).bytes.equals(layerOf(image).bytes));
+  assert.equal(node.audit.of('pull.ended').at(-1)!.outcome, 'whole');
 });
 
 void test('with two vouchers bytes go out as they are checked', async () => {
@@ -52,6 +69,8 @@ void test('two nodes of which one may not attest are one voucher', async () => {
   story.gate('b', 3 * MIB);
   await story.until(story.ask(node, story.blob(image, image.layers[0]!)));
   assert.equal(node.rooms.fetches.list()[0]!.watermark, 0);
+  // Its headers are out, and no byte.
+  assert.equal(node.audit.of('pull.started').at(-1)!.digest, layerOf(image).digest);
 });
 
 void test('this node’s own earlier hash is enough alone', async () => {

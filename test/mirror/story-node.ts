@@ -3,6 +3,7 @@
  * memory, with the fake store, log and hub of test/support, on a clock that moves only when a story says so. Promises: what
  * a node asked of whom and what was told are kept to look at. Refuses to know HTTP.
  */
+import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Giver, Peers } from '../../src/peers/peers.ts';
 import type { Answer } from '../../src/mirror/mirror.ts';
@@ -184,7 +185,7 @@ export class Story {
     for (let passed = 0; ; passed += step) {
       await this.world.settle();
       if (!open) return work;
-      if (passed >= ms) throw new Error(`not within ${ms} ms of the story's clock`);
+      if (passed >= ms) assert.fail(`not within ${ms} ms of the story's clock`);
       await this.world.advance(step);
     }
   }

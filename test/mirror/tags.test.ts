@@ -4,6 +4,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { type Code, hasCode } from '../../src/errors.ts';
 import { why } from '../../src/mirror/mirror.ts';
 import { parseReference, parseTagReference } from '../../src/oci/oci.ts';
+import { CLOCK_SKEW_MS } from '../../src/world.ts';
 import { MIB, OPEN_POLICY, Story, type StoryImage, type StoryNode, storyImage } from './story-node.ts';
 
 const NAME = 'r.test/team/app:1';
@@ -56,12 +57,57 @@ void test('an invented digest of a newer statement neither answers nor blocks', 
   const image = storyImage(NAME, SMALL);
   await holder('a', image);
   const liar = await story.node('liar');
+  // It has stated already that it has no tags.
+  await story.share();
   const now = story.world.now();
   const other = storyImage(NAME, { ...SMALL, seed: 'nobody has it' });
   const reference = parseTagReference(NAME);
   await liar.rooms.peers.stateTags([{ reference, digest: other.target.digest, observedAt: now, renewedAt: now }]);
   const node = await story.node('client');
+  assert.equal(node.rooms.peers.tagStatements(reference).length, 2);
+  const got = await story.get(node, story.manifest(image)).catch((error: unknown) => error);
+  assert.ok(!is('TAG_UNDECIDED')(got), 'it blocks');
+  assert.equal(node.audit.of('tag.resolved').at(-1)!.digest, image.target.digest);
+});
+
+void test('one node that states a tag twice is one signer of it', async () => {
+  const image = storyImage(NAME, SMALL);
+  await holder('a', image);
+  const node = await story.node('client', { policy: TWO });
+  const { peers } = node.rooms;
+  const twice: typeof peers.tagStatements = of => [...peers.tagStatements(of), ...peers.tagStatements(of)];
+  Object.assign(node.rooms, { peers: { ...peers, tagStatements: twice } });
+  await assert.rejects(story.get(node, story.manifest(image)), is('TAG_UNDECIDED'));
+  assert.equal(node.audit.of('pull.refused').at(-1)!.code, 'TAG_UNDECIDED');
+});
+
+void test('a statement that was not renewed for as long as policy keeps it does not count', async () => {
+  const image = storyImage(NAME, SMALL);
+  const a = await holder('a', image);
+  const hours = (count: number): number => count * 3_600_000;
+  const now = story.world.now();
+  const say = (renewedAt: number): Promise<void> =>
+    a.rooms.peers.stateTags([
+      { reference: parseTagReference(NAME), digest: image.target.digest, observedAt: now - hours(9), renewedAt },
+    ]);
+  const node = await story.node('client', { policy: OPEN_POLICY.replace('min: 1', 'min: 1, keep: 2h') });
+  await say(now - hours(3));
+  await assert.rejects(story.get(node, story.manifest(image)), is('TAG_UNDECIDED'));
+  assert.equal(node.audit.of('pull.refused').at(-1)!.code, 'TAG_UNDECIDED');
+  await say(now - hours(1));
   assert.equal((await story.get(node, story.manifest(image))).answer.descriptor.digest, image.target.digest);
+});
+
+void test('a statement that is dated ahead of this clock does not decide a tag', async () => {
+  const image = storyImage(NAME, SMALL);
+  const a = await holder('a', image);
+  const later = story.world.now() + CLOCK_SKEW_MS + 60_000;
+  await a.rooms.peers.stateTags([
+    { reference: parseTagReference(NAME), digest: image.target.digest, observedAt: later, renewedAt: later },
+  ]);
+  const node = await story.node('client');
+  await assert.rejects(story.get(node, story.manifest(image)), is('TAG_UNDECIDED'));
+  assert.equal(node.audit.of('pull.refused').at(-1)!.code, 'TAG_UNDECIDED');
 });
 
 void test('a pin decides alone, against whatever is stated', async () => {
@@ -138,7 +184,7 @@ void test('what was there before the node is unknown, and stated only once a per
   const node = await story.node('old', { kind: 'containerd' });
   node.keep(image, { fetched: true, createdAt: story.world.now() - 1 });
   await story.share();
-  assert.deepEqual(node.told.tags, []);
+  assert.deepEqual([node.told.tags, node.audit.of('tag.stated')], [[], []]);
   await node.rooms.origins.adopt(parseTagReference(NAME), image.target.digest);
   node.sharing.changed();
   await story.share();
@@ -179,6 +225,7 @@ void test('a statement is renewed every hour while the image is there, and when 
   const [after] = a.rooms.stated.list();
   assert.equal(after!.observedAt, before!.observedAt);
   assert.ok(after!.renewedAt >= before!.renewedAt + 3_600_000);
+  assert.equal(a.audit.of('tag.stated').length, 1, 'a renewal says nothing new');
   a.store.unname(image.reference);
   await story.share();
   const left = a.rooms.stated.list()[0]!.renewedAt;

@@ -52,7 +52,7 @@ void test('nothing that could not be recorded is told', async () => {
   const b = await scene.add(a);
   await scene.world.advance(3_000);
   b.failing = true;
-  await assert.rejects(b.plane.stating.hold([content(1).holding]));
+  await assert.rejects(b.plane.stating.hold([content(1).holding]), { code: 'AUDIT_UNAVAILABLE' });
   await scene.world.advance(3 * RENEW_MS);
   assert.equal(a.holders(content(1).holding), 0);
   b.failing = false;

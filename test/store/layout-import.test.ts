@@ -1,9 +1,9 @@
 /** Imports: every format gives the image that was exported; no archive, however made, gives more than that. */
 import assert from 'node:assert/strict';
 import { createWriteStream } from 'node:fs';
-import { appendFile, cp, mkdtemp, readFile, rm, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdtemp, readdir, readFile, rm, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -247,10 +247,18 @@ void describe('an import', () => {
         { name: './a', bytes: '2' },
       ],
       [{ name: `${'n'.repeat(99)}/`.repeat(11), bytes: '1' }],
-      [{ name: 'nothing', bytes: 'of interest' }],
-      [],
     ];
-    for (const entries of bad) await refused(await archive(entries), 'ARCHIVE_INVALID');
+    // Beside a whole image, so that nothing else is wrong.
+    const whole: Entry[] = [];
+    for (const file of await readdir(image.dir, { recursive: true, withFileTypes: true }))
+      if (file.isFile()) {
+        const path = join(file.parentPath, file.name);
+        whole.push({ name: relative(image.dir, path), bytes: await readFile(path) });
+      }
+    await bring(await archive(whole), NAME);
+    for (const entries of bad) await refused(await archive([...whole, ...entries]), 'ARCHIVE_INVALID', NAME);
+    for (const entries of [[], [{ name: 'nothing', bytes: 'of interest' }]])
+      await refused(await archive(entries), 'ARCHIVE_INVALID');
   });
 
   void it('refuses what is compressed, no tar, cut short or not there, and layouts that are none', async () => {

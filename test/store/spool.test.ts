@@ -1,7 +1,7 @@
 /** What the spool does beyond the suite: restarts, power cuts, a full disk, writes that end in any order. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { hasCode } from '../../src/errors.ts';
+import { hasCode, MirrorError } from '../../src/errors.ts';
 import { digestOf } from '../../src/oci/oci.ts';
 import type { OpenFile } from '../../src/store/disk.ts';
 import { openSpool } from '../../src/store/spool.ts';
@@ -129,8 +129,8 @@ void describe('the spool', () => {
     const spool = await openSpool(disk, DIR, 1000, realWorld);
     const spooled = await spool.begin(digestOf(bytesFor(1, 200)), 200);
     const appends = [bytesFor(1, 100), bytesFor(2, 100)].map(bytes => spooled.append(bytes));
-    const failed = assert.rejects(appends[0] as Promise<void>);
-    disk.writes[0]?.(new Error('EIO'));
+    const failed = assert.rejects(appends[0] as Promise<void>, error => hasCode(error, 'SPOOL_FULL'));
+    disk.writes[0]?.(new MirrorError('FILE_UNREADABLE', 'no space', { cause: { code: 'ENOSPC' } }));
     disk.writes[1]?.();
     await failed;
     await appends[1];

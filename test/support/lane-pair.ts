@@ -2,6 +2,7 @@
  * Nodes with real lanes and a control plane in memory: for tests of lanes over either wire. The wire, the clock and any
  * one node's giver can be replaced.
  */
+import assert from 'node:assert/strict';
 import { createCipheriv, createHash } from 'node:crypto';
 import { MirrorError } from '../../src/errors.ts';
 import { type Digest, digestOf, type Node, type PeerId, parsePeerId, type Role } from '../../src/oci/oci.ts';
@@ -205,5 +206,5 @@ export async function until(condition: () => boolean, turns = 20_000): Promise<v
     if (condition()) return;
     await new Promise(resolve => setImmediate(resolve));
   }
-  throw new Error(`never came true: ${condition.toString()}`);
+  assert.fail(`never came true: ${condition.toString()}`);
 }
