@@ -10,6 +10,7 @@ import { asMirrorError, MirrorError } from '../errors.ts';
 import type { PeerId } from '../oci/oci.ts';
 import { type World, within } from '../world.ts';
 import { parseAddress, withinRanges } from './address.ts';
+import { Knocks } from './knocks.ts';
 import { hostOf, Inlet, SocketLane } from './lane-socket.ts';
 import type { LaneSocket, LaneWire } from './wire.ts';
 
@@ -32,6 +33,7 @@ const SUITE = {
 type ListenArguments = Parameters<LaneWire['listen']>;
 interface Gate {
   readonly allowed: (host: string) => boolean;
+  readonly knocks: Knocks;
   readonly take: ListenArguments[1];
   readonly accepted: ListenArguments[2];
   readonly refused: NonNullable<ListenArguments[3]>;
@@ -48,7 +50,7 @@ export function createLaneWire({ world, peerCidrs = [] }: LaneWireOptions): Lane
   const allowed = withinRanges(peerCidrs);
   return {
     listen: (address, take, accepted, refused = () => undefined) =>
-      listen(address, { allowed, take, accepted, refused }),
+      listen(address, { allowed, take, accepted, refused, knocks: new Knocks(world, refused) }),
     dial: (address, identity, key, signal) => dial(world, address, identity, key, signal),
   };
 }
@@ -56,7 +58,9 @@ export function createLaneWire({ world, peerCidrs = [] }: LaneWireOptions): Lane
 async function listen(address: string, gate: Gate): Promise<{ readonly port: number; close(): Promise<void> }> {
   const { host, port } = parseAddress(address, true);
   const handshakes = new Handshakes(gate);
-  const server = createServer({ noDelay: true, keepAlive: true }, socket => handshakes.begin(socket));
+  const server = createServer({ noDelay: true, keepAlive: true, blockList: gate.knocks }, socket =>
+    handshakes.begin(socket),
+  );
   await new Promise<void>((resolve, reject) => {
     server.once('error', error => reject(asMirrorError(error, 'PORT_TAKEN', `listening for lanes on ${address}`)));
     server.listen(port, host, resolve);
@@ -131,7 +135,10 @@ class Handshakes {
     socket.once('close', () => {
       this.#connections.delete(socket);
       this.#byRemote.delete(remote);
-      if (!connection.secured) this.#gate.refused(host, connection.error);
+      if (connection.secured) return;
+      // Who only waited has cost nothing, and is crowded out above.
+      if (connection.error.code === 'LANE_REFUSED') this.#gate.knocks.failed(host);
+      this.#gate.refused(host, connection.error);
     });
     this.#tls.emit('connection', socket);
   }

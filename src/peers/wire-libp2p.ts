@@ -19,6 +19,7 @@ import { formatAddress, parseAddress, withinRanges } from './address.ts';
 import { encrypter, GREETING_TIMEOUT_MS } from './encrypter.ts';
 import { type ByteStream, FramedStream } from './framed.ts';
 import { InboundStreams, type Refused, type StreamHandler } from './inbound-streams.ts';
+import { Knocks } from './knocks.ts';
 import type { ControlWire, Greet, Link, StreamLimits } from './wire.ts';
 
 /** Inbound connections whose greeting has not ended. */
@@ -76,6 +77,7 @@ class Libp2pWire implements ControlWire {
   readonly #allowed: (host: string) => boolean;
   readonly #links = new Map<Connection, Link>();
   readonly #greeting = new Map<PeerId, number>();
+  readonly #knocks: Knocks;
   readonly #dialErrors = new Map<string, MirrorError>();
   readonly #listeners: ((link: Link, open: boolean) => void)[] = [];
   #node!: Libp2p<{ pubsub: GossipSub }>;
@@ -83,6 +85,7 @@ class Libp2pWire implements ControlWire {
   constructor(options: ControlWireOptions) {
     this.#options = options;
     this.#allowed = withinRanges(options.peerCidrs ?? []);
+    this.#knocks = new Knocks(options.world, (host, error) => options.refused?.(host, error));
   }
 
   get addresses(): readonly string[] {
@@ -184,6 +187,8 @@ class Libp2pWire implements ControlWire {
 
   async #create(): Promise<Libp2p<{ pubsub: GossipSub }>> {
     const { host, port } = parseAddress(this.#options.listen, true);
+    // libp2p hands them on to the server of node:net, and names only some of them.
+    const listenOpts = { noDelay: true, blockList: this.#knocks };
     return createLibp2p({
       privateKey: await generateKeyPairFromSeed('Ed25519', this.#options.seed),
       start: false,
@@ -191,6 +196,7 @@ class Libp2pWire implements ControlWire {
       addresses: { listen: [`/${host.includes(':') ? 'ip6' : 'ip4'}/${host}/tcp/${port}`] },
       transports: [
         tcp({
+          listenOpts,
           inboundSocketInactivityTimeout: SOCKET_QUIET_MAX_MS,
           outboundSocketInactivityTimeout: SOCKET_QUIET_MAX_MS,
         }),
@@ -229,8 +235,9 @@ class Libp2pWire implements ControlWire {
       addressOf: (connection: MessageStream) =>
         hostPort((connection as unknown as { remoteAddr: Multiaddr }).remoteAddr),
       failed: (stage, inbound, address, error, peer) => {
-        if (!inbound) this.#dialErrors.set(address, error);
-        else if (stage === 'before') this.#options.refused?.(address, error, peer);
+        if (!inbound) return void this.#dialErrors.set(address, error);
+        this.#knocks.failed(parseAddress(address).host);
+        if (stage === 'before') this.#options.refused?.(address, error, peer);
       },
     });
   }
