@@ -8,6 +8,7 @@ import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { realWorld } from '../../src/world.ts';
+import { attackerBench } from './bench-attacker.ts';
 import { idleBench } from './bench-idle.ts';
 import { linkBench } from './bench-link.ts';
 import { localBench } from './bench-local.ts';
@@ -33,6 +34,7 @@ const BENCHES: readonly Bench[] = [
   shareBench,
   unhelpedBench,
   linkBench,
+  attackerBench,
 ];
 const DEFAULT_ROUNDS = 5;
 const DEFAULT_LAYER_MIB = 1024;

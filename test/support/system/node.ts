@@ -19,8 +19,9 @@ export const PINNACE = fileURLToPath(new URL('../../../src/cli/pinnace', import.
 const HOSTILE = fileURLToPath(new URL('../hostile-node.ts', import.meta.url));
 /** Where a node's mirror listens, on its own machine's loopback. */
 export const MIRROR = '127.0.0.1:5000';
-const CONTROL_PORT = 5001;
-const LANE_PORT = 5002;
+/** Where its peers reach it. */
+export const CONTROL_PORT = 5001;
+export const LANE_PORT = 5002;
 const READY_TIMEOUT_MS = 30_000;
 
 /** A cluster's folder, kept by its operator. */
