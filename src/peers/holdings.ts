@@ -148,9 +148,12 @@ export class Holdings {
     this.#slots.delete(peer);
   }
 
-  /** Forgets what ended long ago. */
-  sweep(now: number): void {
-    for (const slot of this.#slots.values()) if (slot.notAfter + HOLDINGS_GRACE_MS < now) this.forget(slot.peer);
+  /** Forgets what ended long ago, but of `self`; names whose it was. */
+  sweep(now: number, self: PeerId): readonly PeerId[] {
+    const ended = [...this.#slots.values()].filter(slot => slot.notAfter + HOLDINGS_GRACE_MS < now);
+    const forgotten = ended.map(({ peer }) => peer).filter(peer => peer !== self);
+    for (const peer of forgotten) this.forget(peer);
+    return forgotten;
   }
 
   #takeSnapshot(statement: StatementOf<'holdings'>, signature: Uint8Array, old: Slot | undefined): void {

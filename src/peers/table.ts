@@ -108,7 +108,9 @@ export class Table {
   /** Forgets what ended. */
   sweep(): void {
     const now = this.#options.world.now();
-    this.holdings.sweep(now);
+    // Not this node's own, which a clock that leapt may have ended: others need it to understand its next head. Whose state
+    // is forgotten may show it again; it counts for nothing until a head of today renews it.
+    for (const peer of this.holdings.sweep(now, this.#options.self)) this.#places.holdings.delete(peer);
     for (const [peer, { header }] of this.nodes.entries()) if (header.notAfter < now) this.nodes.forget(peer);
     for (const [peer, { header }] of this.tags.entries()) {
       if (header.notAfter >= now) continue;

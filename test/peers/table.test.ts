@@ -194,3 +194,27 @@ void test('tags are found by name and go when their statement does', async () =>
 void test('the peer id of a key carries the key', () => {
   assert.match(peerOf(Buffer.alloc(32, 9)), /^12D3KooW/);
 });
+
+void test('after a silence so long that its state was forgotten, a node is understood again by what it said before', async () => {
+  const { table, world, give } = await ground();
+  const old = world.now() + KINDS.holdings.validityMs;
+  assert.equal(give(snapshot(1), 1), 'taken');
+  assert.equal(give(head(1), 2), 'taken');
+  await world.advance(3_600_000);
+  table.sweep();
+  assert.equal(table.holdings.mark(alice.peer), undefined);
+  assert.equal(give(head(1), 3), 'ahead');
+  assert.equal(give(snapshot(1), 1, { way: 'sync', from: bob.peer, notAfter: old }), 'taken');
+  assert.equal(table.holdings.find(digest(1), world.now()).length, 0, 'it counts for nothing yet');
+  assert.equal(give(head(1), 3), 'taken');
+  assert.equal(table.holdings.find(digest(1), world.now()).length, 1);
+});
+
+void test('a node whose own clock leapt keeps what it said, so that others understand its next head', async () => {
+  const { table, world, give } = await ground();
+  give(snapshot(1), 1, { by: me, way: 'own' });
+  await world.advance(3_600_000);
+  table.sweep();
+  assert.equal(give(head(1), 2, { by: me, way: 'own' }), 'taken');
+  assert.equal([...table.holdings.lacking(me.peer)].length, 2);
+});
