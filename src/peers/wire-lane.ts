@@ -112,6 +112,8 @@ class Handshakes {
           'HANDSHAKE_TIMEOUT',
           `${connection.host}: no handshake within ${LANE_HANDSHAKE_MS} ms`,
         );
+      // The server only says so: who says nothing more would stay for ever.
+      socket.destroy();
     });
   }
 

@@ -259,6 +259,20 @@ void test('half-open handshakes of one host are bounded, and the true peer gets 
   await dial(address, identity, laneKey(offered, reader.peer, giver.peer), signal);
 });
 
+void test('who opens a connection and says nothing is closed in time, and recorded', async () => {
+  const told: Code[] = [];
+  const nobody = (): undefined => undefined;
+  const listener = await createLaneWire({ world: realWorld }).listen('127.0.0.1:0', nobody, nobody, (_, { code }) =>
+    told.push(code),
+  );
+  stop.push(() => listener.close());
+  const socket = tcp(listener.port, '127.0.0.1');
+  socket.resume();
+  await new Promise(resolve => socket.once('close', resolve));
+  await until(() => told.length > 0);
+  assert.deepEqual(told, ['HANDSHAKE_TIMEOUT']);
+});
+
 void test('a host outside peerCidrs gets no handshake, even with a live key', async () => {
   const key = patterned(32);
   for (const [range, expected] of [
