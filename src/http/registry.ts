@@ -13,6 +13,8 @@ import { pump } from './pump.ts';
 const CONNECTIONS_MAX = 512;
 /** A client has so long to send its headers. */
 const HEADERS_MS = 10_000;
+/** How often it is looked who has not. */
+const HEADERS_CHECK_MS = 1_000;
 /** A connection on which nothing moves for so long is ended; a body may be silent for 240 s (mirror/body.ts). */
 const STILL_MS = 300_000;
 const PATH_MAX_CHARS = 2048;
@@ -51,7 +53,8 @@ export function registryServer(rooms: Rooms, door: Door): Server {
     exposeHeadRoutes: false,
     routerOptions: { ignoreDuplicateSlashes: false, maxParamLength: PATH_MAX_CHARS },
     // A request without a Host header is refused below, on record; Node would refuse it by itself.
-    http: { requireHostHeader: false },
+    // Slow ones are looked for often enough that HEADERS_MS is kept.
+    http: { requireHostHeader: false, connectionsCheckingInterval: HEADERS_CHECK_MS },
     requestTimeout: HEADERS_MS,
     connectionTimeout: STILL_MS,
     forceCloseConnections: true,

@@ -67,7 +67,7 @@ export class Fetches {
   /** This run of the daemon hashed the content whole, and it has its digest; `source` is the node that gave it, if known. */
   note(digest: Digest, source = ''): void {
     this.#proved.set(digest, source);
-    for (const oldest of this.#proved.keys()) if (this.#proved.size > PROVED_MAX) this.#proved.delete(oldest);
+    forgetBeyond(this.#proved, PROVED_MAX);
   }
 
   /** True where this run of the daemon proved the content: while it came, or since. */
@@ -84,7 +84,7 @@ export class Fetches {
   cut(digest: Digest, until: number): void {
     this.#cuts.delete(digest);
     this.#cuts.set(digest, until);
-    for (const oldest of this.#cuts.keys()) if (this.#cuts.size > CUTS_MAX) this.#cuts.delete(oldest);
+    forgetBeyond(this.#cuts, CUTS_MAX);
   }
 
   /** True while nobody waits for `digest`; `now` in monotonic ms. */
@@ -124,5 +124,13 @@ export class Fetches {
       this.#running.delete(digest);
       throw error;
     }
+  }
+}
+
+/** Forgets the oldest of what is more than `most`; looks no further than that. */
+function forgetBeyond<K>(map: Map<K, unknown>, most: number): void {
+  for (const oldest of map.keys()) {
+    if (map.size <= most) return;
+    map.delete(oldest);
   }
 }
