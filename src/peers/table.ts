@@ -97,12 +97,20 @@ export class Table {
     this.offer(encodeSigned(signed), this.#options.self, 'own');
   }
 
-  /** Forgets a signer whom the issuer shut out; its numbers stay, so that its old statements stay old. */
+  /**
+   * Forgets a signer whom the issuer shut out. Its numbers stay, so that its old statements stay old; the newest may come
+   * again, where a new credential brings the signer back. Its holdings count for nothing until a head of today renews them.
+   */
   forget(peer: PeerId): void {
     this.holdings.forget(peer);
     this.nodes.forget(peer);
     this.tags.forget(peer);
     this.tagIndex.set(peer, []);
+    this.#places.holdings.delete(peer);
+    for (const places of [this.#places.node, this.#places.tags]) {
+      const place = places.get(peer);
+      if (place) places.set(peer, { ...place, seq: place.seq - 1 });
+    }
   }
 
   /** Forgets what ended. */

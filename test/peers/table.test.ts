@@ -218,3 +218,27 @@ void test('a node whose own clock leapt keeps what it said, so that others under
   assert.equal(give(head(1), 2, { by: me, way: 'own' }), 'taken');
   assert.equal([...table.holdings.lacking(me.peer)].length, 2);
 });
+
+void test('who is shut out and comes back with the same key is known again by its newest statements, and by none before', async () => {
+  const { table, give, world } = await ground();
+  for (const [body, seq] of [
+    [node(1), 1],
+    [node(2), 2],
+    [tags(5), 3],
+    [snapshot(1), 4],
+    [head(4), 5],
+  ] as const)
+    assert.equal(give(body, seq), 'taken');
+  table.forget(alice.peer);
+  const bySync = { way: 'sync', from: bob.peer } as const;
+  assert.equal(give(node(1), 1, bySync), 'known');
+  for (const [body, seq] of [
+    [node(2), 2],
+    [tags(5), 3],
+    [snapshot(1), 4],
+    [head(4), 5],
+  ] as const)
+    assert.equal(give(body, seq, bySync), 'taken');
+  assert.equal(table.nodes.get(alice.peer)?.body.lanePort, 2);
+  assert.equal(table.holdings.find(digest(1), world.now()).length, 1);
+});
