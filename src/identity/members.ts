@@ -105,6 +105,8 @@ export class OpenMembers implements Members {
   }
 
   async offerCredential(jwt: string): Promise<boolean> {
+    // A roster that came before it may name the issuer that signed it.
+    await this.#turn;
     const proved = await this.#prove(jwt);
     this.#judge(proved);
     return this.#take(proved);

@@ -242,6 +242,13 @@ void test('who is renewed by the same file as the roster is never cut off, the r
   assert.equal(seen[1], 'n2');
 });
 
+void test('a credential that comes right behind the roster that names its issuer is judged under it', async () => {
+  const { members } = await node('n1');
+  const late = peerIdOf(raw(key()));
+  const [jwt, shown] = [await roster(k0, 2, [first]), await credential(k1, 'n9', late)];
+  assert.deepEqual(await Promise.all([members.offerRoster(jwt), members.offerCredential(shown)]), [true, true]);
+});
+
 void test('an expired roster freezes and a new one by the next issuer thaws', async () => {
   const n1 = await node('n1');
   const n2 = await node('n2');
