@@ -22,6 +22,8 @@ export interface Encryption {
   readonly greet: Greet;
   /** Takes a place for one more connection with `peer`, until the answer is called. @throws LIMIT_EXCEEDED */
   reserve(peer: PeerId): () => void;
+  /** Hears of each inbound handshake that begins. */
+  began(address: string): void;
   /** The remote `host:port` of a raw connection. */
   addressOf(connection: MessageStream): string;
   /** Hears why a connection came to nothing: before `greet` (inbound only), and in it (outbound, for the dialler's error). */
@@ -39,6 +41,7 @@ export const encrypter =
       (inbound: boolean, handshake: Secure): Secure =>
       (connection, options) => {
         const address = encryption.addressOf(connection);
+        if (inbound) encryption.began(address);
         const work = (signal: AbortSignal): Promise<SecuredConnection> =>
           admit(encryption, inbound, address, () => handshake(connection, { ...options, signal }), signal);
         return within(

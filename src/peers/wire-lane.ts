@@ -10,6 +10,7 @@ import { asMirrorError, MirrorError } from '../errors.ts';
 import type { PeerId } from '../oci/oci.ts';
 import { type World, within } from '../world.ts';
 import { parseAddress, withinRanges } from './address.ts';
+import { HalfOpen } from './half-open.ts';
 import { Knocks } from './knocks.ts';
 import { hostOf, Inlet, SocketLane } from './lane-socket.ts';
 import type { LaneSocket, LaneWire } from './wire.ts';
@@ -81,6 +82,7 @@ async function listen(address: string, gate: Gate): Promise<{ readonly port: num
 /** One TCP connection until it closes. */
 interface Connection {
   readonly host: string;
+  readonly socket: Socket;
   secured: boolean;
   error: MirrorError;
 }
@@ -91,6 +93,13 @@ class Handshakes {
   readonly #connections = new Map<Socket, Connection>();
   /** By remote host and port, which a TLS socket has in common with its TCP socket. */
   readonly #byRemote = new Map<string, Connection>();
+  readonly #halfOpen = new HalfOpen<Socket>(
+    { most: HALF_OPEN_MAX, mostPerHost: HALF_OPEN_PER_HOST_MAX },
+    (socket, error) => {
+      this.#connections.get(socket)!.error = error;
+      socket.destroy();
+    },
+  );
   readonly #consumed = new WeakMap<
     TLSSocket,
     { readonly identity: string; readonly key: Uint8Array; readonly peer: PeerId }
@@ -125,16 +134,18 @@ class Handshakes {
       socket.destroy();
       return this.#gate.refused(host, new MirrorError('LANE_REFUSED', `${host} is outside peerCidrs`));
     }
-    this.#makeRoom(host);
     const connection = {
       host,
+      socket,
       secured: false,
       error: new MirrorError('LANE_REFUSED', `${host} has no live one-time key`),
     };
     const remote = remoteOf(socket);
+    this.#halfOpen.enter(host, socket);
     this.#connections.set(socket, connection);
     this.#byRemote.set(remote, connection);
     socket.once('close', () => {
+      this.#halfOpen.leave(host, socket);
       this.#connections.delete(socket);
       this.#byRemote.delete(remote);
       if (connection.secured) return;
@@ -147,28 +158,6 @@ class Handshakes {
 
   destroyAll(): void {
     for (const socket of this.#connections.keys()) socket.destroy();
-  }
-
-  /**
-   * Ends the oldest handshake where there are too many: of the same host, else of the host that has most. A true handshake
-   * takes milliseconds; so whoever opens many and says nothing is in its own way, and keeps nobody else out.
-   */
-  #makeRoom(host: string): void {
-    const pending = [...this.#connections].filter(([, connection]) => !connection.secured);
-    const byHost = Map.groupBy(pending, ([, connection]) => connection.host);
-    const same = byHost.get(host) ?? [];
-    if (same.length >= HALF_OPEN_PER_HOST_MAX) return this.#crowdOut(same);
-    if (pending.length < HALF_OPEN_MAX) return;
-    this.#crowdOut([...byHost.values()].reduce((most, one) => (one.length > most.length ? one : most)));
-  }
-
-  #crowdOut(pending: readonly [Socket, Connection][]): void {
-    const [socket, connection] = pending[0]!;
-    const text = `${connection.host} has ${pending.length} handshakes of lanes under way; the oldest is ended`;
-    connection.error = new MirrorError('LIMIT_EXCEEDED', text);
-    socket.destroy();
-    // Its place is free from now on; its end is told when it closes.
-    this.#connections.delete(socket);
   }
 
   /** The key of an identity, used up by that; one handshake consumes at most one, however often it names it. */
@@ -188,6 +177,7 @@ class Handshakes {
     // A resumed session ends here: its handshake consumed nothing.
     if (!consumed || !connection) return void socket.destroy();
     connection.secured = true;
+    this.#halfOpen.leave(connection.host, connection.socket);
     const inlet = new Inlet();
     const lane = new SocketLane(socket, inlet);
     this.#gate.accepted(lane, consumed.peer);

@@ -18,12 +18,13 @@ import type { World } from '../world.ts';
 import { formatAddress, parseAddress, withinRanges } from './address.ts';
 import { encrypter, GREETING_TIMEOUT_MS } from './encrypter.ts';
 import { type ByteStream, FramedStream } from './framed.ts';
+import { InboundHandshakes, PENDING_MAX } from './inbound-handshakes.ts';
 import { InboundStreams, type Refused, type StreamHandler } from './inbound-streams.ts';
 import { Knocks } from './knocks.ts';
 import type { ControlWire, Greet, Link, StreamLimits } from './wire.ts';
 
-/** Inbound connections whose greeting has not ended. */
-export const PENDING_MAX = 64;
+/** What libp2p may count: it notices late that one has ended. */
+const PENDING_COUNTED_MAX = 4 * PENDING_MAX;
 /** Connections in all, both ways. */
 export const CONNECTIONS_MAX = 256;
 /** Connections with one peer; two arise when both dial at once. */
@@ -77,6 +78,7 @@ class Libp2pWire implements ControlWire {
   readonly #allowed: (host: string) => boolean;
   readonly #links = new Map<Connection, Link>();
   readonly #greeting = new Map<PeerId, number>();
+  readonly #handshakes: InboundHandshakes;
   readonly #knocks: Knocks;
   readonly #dialErrors = new Map<string, MirrorError>();
   readonly #listeners: ((link: Link, open: boolean) => void)[] = [];
@@ -84,6 +86,7 @@ class Libp2pWire implements ControlWire {
 
   constructor(options: ControlWireOptions) {
     this.#options = options;
+    this.#handshakes = new InboundHandshakes(options.refused);
     this.#allowed = withinRanges(options.peerCidrs ?? []);
     this.#knocks = new Knocks(options.world, (host, error) => options.refused?.(host, error));
   }
@@ -212,7 +215,7 @@ class Libp2pWire implements ControlWire {
       connectionMonitor: { pingInterval: PING_INTERVAL_MS, pingTimeout: PING_TIMEOUT_MS, protocolPrefix: 'pinnace' },
       connectionManager: {
         maxConnections: CONNECTIONS_MAX,
-        maxIncomingPendingConnections: PENDING_MAX,
+        maxIncomingPendingConnections: PENDING_COUNTED_MAX,
         inboundConnectionThreshold: INBOUND_PER_HOST_PER_SECOND,
         inboundUpgradeTimeout: GREETING_TIMEOUT_MS + NEGOTIATION_MS,
         dialTimeout: 2 * GREETING_TIMEOUT_MS,
@@ -220,7 +223,12 @@ class Libp2pWire implements ControlWire {
       },
       connectionGater: {
         denyDialMultiaddr: () => false,
-        denyInboundConnection: raw => this.#outside(hostPort(raw.remoteAddr)),
+        denyInboundConnection: raw => {
+          const address = hostPort(raw.remoteAddr);
+          if (this.#outside(address)) return true;
+          this.#handshakes.begin(raw, address);
+          return false;
+        },
       },
       services: { identify: identify({ runOnConnectionOpen: true }), pubsub: this.#gossip() },
     });
@@ -232,6 +240,7 @@ class Libp2pWire implements ControlWire {
       prologue: this.#options.prologue,
       greet: this.#options.greet,
       reserve: peer => this.#reserve(peer),
+      began: address => this.#handshakes.began(address),
       addressOf: (connection: MessageStream) =>
         hostPort((connection as unknown as { remoteAddr: Multiaddr }).remoteAddr),
       failed: (stage, inbound, address, error, peer) => {
@@ -287,6 +296,7 @@ class Libp2pWire implements ControlWire {
       address: hostPort(connection.remoteAddr),
       inbound: connection.direction === 'inbound',
     };
+    if (link.inbound) this.#handshakes.linked(link.address);
     this.#links.set(connection, link);
     for (const listener of this.#listeners) listener(link, true);
   }
