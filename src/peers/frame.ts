@@ -131,6 +131,11 @@ export class Gather {
     return taken;
   }
 
+  /** True when nothing of a frame is here. */
+  get empty(): boolean {
+    return this.#filled === 0;
+  }
+
   /** The frame once it is whole; the next `take` after `clear` begins a new one. */
   get whole(): Uint8Array | undefined {
     return this.#filled === this.#frame.length ? this.#frame : undefined;

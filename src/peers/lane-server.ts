@@ -142,8 +142,10 @@ class GivingLane {
     const { world } = this.#rooms;
     const waiting = new AbortController();
     const due = world.monotonic() + INBOUND_IDLE_MS;
-    const late = (): void =>
-      this.#fail(new MirrorError('LANE_CLOSED', `${this.peer} asked nothing for ${INBOUND_IDLE_MS} ms`));
+    const late = (): void => {
+      const code = this.#gather.empty ? 'LANE_CLOSED' : 'LANE_STALLED';
+      this.#fail(new MirrorError(code, `${this.peer} sent no whole request for ${INBOUND_IDLE_MS} ms`));
+    };
     void watch(world, waiting.signal, () => due, late);
     while (!this.#gather.whole && !this.#error)
       await new Promise<void>(resolve => {

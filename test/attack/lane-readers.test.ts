@@ -150,6 +150,7 @@ void test('half a request and then silence ends the lane', async () => {
   await socket.send(ask.subarray(10, 11));
   await world.advance(1000);
   assert.equal(giver.lanes.countFor(readers[0]!.peer), 0);
+  recorded(giver, readers[0]!, 'LANE_STALLED');
 });
 
 void test('what is not shared looks like what does not exist', async () => {
