@@ -69,6 +69,20 @@ function head(scene: Scene, start: number, seq: number): Uint8Array {
   return encodeItem('statement', encodeSigned(signStatement(statement, bytes => key.sign(bytes))));
 }
 
+void test('one number under two statements is told at once', async () => {
+  const { scene, a, b, victim } = await ground();
+  const { peer } = victim.wire;
+  const one = head(scene, 100, 10_001);
+  await a.wire.heard(b.wire.peer, TOPIC, one);
+  await a.wire.heard(b.wire.peer, TOPIC, one);
+  assert.deepEqual(clones(a), [], 'the same bytes again are a repetition');
+  await scene.world.advance(1);
+  await a.wire.heard(b.wire.peer, TOPIC, head(scene, 100, 10_001));
+  const node = a.members.node(peer)!.name;
+  assert.deepEqual(clones(a), [{ event: 'identity.cloned', peer, node, start: 100, other: 100 }]);
+  scene.end();
+});
+
 void test('the true node hears what it never said in its own name, and tells it', async () => {
   const { scene, a, victim } = await ground();
   const { peer } = victim.wire;

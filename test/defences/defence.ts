@@ -51,21 +51,25 @@ const patternOf = (template: string): RegExp =>
 
 /**
  * All that the test called `name` says: its name, its own text, that of the file's functions which it calls, and, where a
- * table of cases makes it, its case.
- * Undefined where no test or more than one has the name. `text` is that of a formatted test file.
+ * table of cases makes it, its case. Undefined where no test or more than one has the name. `text` is that of a formatted
+ * test file.
  */
 export function saidBy(text: string, name: string): string | undefined {
   const found = [...text.matchAll(CALL)].flatMap(call => {
     const [, indent = '', plain, quoted, template] = call;
     const match = patternOf(template ?? '').exec(name);
-    if ((plain ?? quoted ?? '').replaceAll(String.raw`\'`, "'") !== name && (template === undefined || !match))
-      return [];
+    const whole = (plain ?? quoted ?? '').replaceAll(String.raw`\'`, "'") === name;
+    if (!whole && (template === undefined || !match)) return [];
     const end = text.indexOf(`\n${indent}})`, call.index);
     const line = text.indexOf('\n', call.index);
     const own = text.slice(call.index, text.slice(call.index, line).endsWith(');') ? line : end);
-    return [[name, own, helpersOf(text, own), ...(match?.slice(1) ?? []).map(part => caseOf(text, part))].join('\n')];
+    const captured = match?.slice(1) ?? [];
+    const said = [name, own, helpersOf(text, own), ...captured.map(part => caseOf(text, part))].join('\n');
+    return [{ said, loose: captured.join('').length }];
   });
-  return found.length === 1 ? found[0] : undefined;
+  // A name that a template makes by the way is not its own.
+  const [first, second] = found.sort((a, b) => a.loose - b.loose);
+  return first && first.loose !== second?.loose ? first.said : undefined;
 }
 
 /** The top functions of a file that `own` calls. */

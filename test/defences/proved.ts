@@ -230,4 +230,22 @@ export const PROVED: readonly Defence[] = [
     named: 'refuses blobs that have not the digest or size that their names and manifests say',
     code: 'DIGEST_MISMATCH',
   },
+  {
+    defence: 'A manifest has the digest that was asked for',
+    file: 'mirror/fetch-manifest.ts',
+    find: 'if (proof.digest !== digest)',
+    replace: 'if (!proof.digest)',
+    test: 'attack/door-manifests.test.ts',
+    named: 'a manifest whose bytes do not hash to what was asked is not answered, and the liar is named',
+    code: 'CHUNK_MISMATCH',
+  },
+  {
+    defence: 'Who signed another size of a manifest is refuted',
+    file: 'mirror/fetch-manifest.ts',
+    find: 'await compareRoots(rooms, proof);',
+    replace: '',
+    test: 'attack/proof-sizes.test.ts',
+    named: 'eleven nodes that say eleven false sizes and then bring nothing hide no honest holder: each is refuted',
+    code: 'evidence.kept',
+  },
 ];

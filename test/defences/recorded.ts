@@ -191,4 +191,22 @@ export const RECORDED: readonly Defence[] = [
     named: 'another source, another code and another event are counted apart',
     code: 'serve.refused',
   },
+  {
+    defence: 'A policy is on record before it is in force',
+    file: 'cli/ground.ts',
+    find: "await audit.record({ event: 'policy.loaded',",
+    replace: "void ({ event: 'policy.loaded',",
+    test: 'attack/state-surroundings.test.ts',
+    named: 'is in force from then on, and recorded',
+    code: 'policy.loaded',
+  },
+  {
+    defence: 'Evidence is on record',
+    file: 'mirror/lies.ts',
+    find: "await rooms.audit.record({ event: 'evidence.kept',",
+    replace: "void ({ event: 'evidence.kept',",
+    test: 'attack/proof-sizes.test.ts',
+    named: 'eleven nodes that say eleven false sizes and then bring nothing hide no honest holder: each is refuted',
+    code: 'evidence.kept',
+  },
 ];
