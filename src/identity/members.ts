@@ -17,6 +17,8 @@ import type { OpenSelf } from './self.ts';
 
 /** How long new credentials may wait to be written, in milliseconds: a whole cluster that joins costs a few writes. */
 const FLUSH_MS = 1000;
+/** After a write that failed the next one is tried so much later, in milliseconds. */
+const RETRY_MS = 5000;
 
 export interface MembersOptions {
   readonly self: Pick<OpenSelf, 'cluster' | 'peer' | 'roster' | 'lowestSeq' | 'credential' | 'node' | 'renew'>;
@@ -245,10 +247,16 @@ export class OpenMembers implements Members {
     });
   }
 
+  /** In its turn: a roster that is newer is written after this one. @throws FILE_UNREADABLE */
   async #keepRoster(): Promise<void> {
     this.#unwritten = true;
-    await this.#options.rosterKeep.write(Buffer.from(this.#roster.jwt));
-    this.#unwritten = false;
+    try {
+      await this.#options.rosterKeep.write(Buffer.from(this.#roster.jwt));
+      this.#unwritten = false;
+    } finally {
+      // Nobody offers it again: whoever has the same one sends none.
+      if (this.#unwritten) this.#flush();
+    }
   }
 
   #tell(revoked: readonly PeerId[], accepted: readonly Node[]): void {
@@ -262,15 +270,23 @@ export class OpenMembers implements Members {
     });
   }
 
+  /** Writes what is not on disk yet, and goes on until it is: a full disk must neither end the cluster nor cost a roster. */
   async #write(): Promise<void> {
+    const { world, signal, credentialsKeep } = this.#options;
+    let wait = FLUSH_MS;
     while (this.#dirty) {
-      await this.#options.world.sleep(FLUSH_MS, this.#options.signal);
+      await world.sleep(wait, signal);
       this.#dirty = false;
       try {
-        await writeCredentials(this.#options.credentialsKeep, [...this.credentials().values()]);
+        const turn = this.#turn.then(() => (this.#unwritten ? this.#keepRoster() : undefined));
+        this.#turn = turn.catch(() => undefined);
+        await turn;
+        await writeCredentials(credentialsKeep, [...this.credentials().values()]);
+        wait = FLUSH_MS;
       } catch {
-        // What could not be kept is shown again by its owner; a full disk must not end the cluster.
-        return;
+        if (signal.aborted) return;
+        this.#dirty = true;
+        wait = RETRY_MS;
       }
     }
   }

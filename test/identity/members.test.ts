@@ -8,6 +8,7 @@ import type { Node, PeerId } from '../../src/oci/oci.ts';
 import { realWorld, type World } from '../../src/world.ts';
 import { identityConformance } from '../conformance/identity.ts';
 import { DAY_MS, makeCluster, memoryKeep, type TestCluster } from '../support/cluster.ts';
+import { simulatedWorld } from '../support/simulated-world.ts';
 
 /** A clock that stands still until it is moved. */
 function stillWorld(): World & { at: number } {
@@ -127,7 +128,7 @@ void test('a newer roster that has expired is taken: its revocations hold and th
 });
 
 void test('a full disk does not let a revoked node stay', async () => {
-  const cluster = await makeCluster({ nodes: ['n1', 'n2'] });
+  const cluster = await makeCluster({ nodes: ['n1', 'n2'], world: simulatedWorld() });
   const roster = memoryKeep();
   const members = await cluster.node('n1').members({ roster });
   const n2 = cluster.node('n2');
@@ -148,8 +149,28 @@ void test('a node speaks under its newest credential, whoever brought it', async
   assert.deepEqual([...n1.self.node().roles], ['fetch']);
 });
 
+void test('what could not be written is written once there is room, although nobody offers it again', async () => {
+  const world = simulatedWorld();
+  const cluster = await makeCluster({ nodes: ['n1', 'n2'], world });
+  const keeps = { roster: memoryKeep(), credentials: memoryKeep() };
+  const members = await cluster.node('n1').members(keeps);
+  const writes = [keeps.roster, keeps.credentials].map(keep => {
+    const write = keep.write.bind(keep);
+    keep.write = () => Promise.reject(new Error('no space'));
+    return () => void (keep.write = write);
+  });
+  const n2 = cluster.node('n2');
+  await members.admit(n2.credential, n2.peer);
+  await assert.rejects(members.offerRoster(await cluster.signRoster({ seq: 4 })));
+  await world.advance(60_000);
+  for (const restore of writes) restore();
+  await world.advance(6_000);
+  const after = await cluster.node('n1').members(keeps);
+  assert.deepEqual([after.roster.seq, after.node(n2.peer)?.name], [4, 'n2']);
+});
+
 void test('a roster that could not be written is written when it is offered again', async () => {
-  const cluster = await makeCluster({ nodes: ['n1', 'n2'], world: stillWorld() });
+  const cluster = await makeCluster({ nodes: ['n1', 'n2'], world: simulatedWorld() });
   const roster = memoryKeep();
   const members = await cluster.node('n1').members({ roster });
   const write = roster.write.bind(roster);
