@@ -69,6 +69,10 @@ export function isDiskFull(error: unknown): boolean {
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
+/** True where a FILE_UNREADABLE says that a file cannot be renamed to another disk. */
+export const isOtherDisk = (error: unknown): boolean =>
+  error instanceof MirrorError && (error.cause as { code?: unknown } | undefined)?.code === 'EXDEV';
+
 /** Closes `file` after `work`, whatever came of it. @throws what `work` throws */
 export async function closeAfter<T>(file: Pick<OpenFile, 'close'>, work: () => Promise<T>): Promise<T> {
   try {

@@ -16,7 +16,7 @@ import {
   MANIFEST_MAX_BYTES,
 } from '../oci/oci.ts';
 import type { World } from '../world.ts';
-import { closeAfter, type Disk, openContent, readWhole } from './disk.ts';
+import { closeAfter, type Disk, isOtherDisk, openContent, readWhole } from './disk.ts';
 import { type Contents, walkImage } from './layout-walk.ts';
 import type { Content } from './store.ts';
 
@@ -29,12 +29,14 @@ export class LayoutBlobs {
   readonly #disk: Disk;
   readonly #dir: string;
   readonly #world: World;
+  readonly #stage: () => string;
 
-  /** Of the layout in `dir`. */
-  constructor(disk: Disk, dir: string, world: World) {
+  /** Of the layout in `dir`; `stage` gives paths for new files on its file system. */
+  constructor(disk: Disk, dir: string, world: World, stage: () => string) {
     this.#disk = disk;
     this.#dir = dir;
     this.#world = world;
+    this.#stage = stage;
   }
 
   /** The folders in which blobs lie. */
@@ -56,8 +58,39 @@ export class LayoutBlobs {
     if (await this.#holds(digest)) return this.#disk.remove(path);
     await this.#disk.touch(path, this.#world.now());
     const blob = this.path(digest);
-    await this.#disk.rename(path, blob);
+    try {
+      await this.#disk.rename(path, blob);
+    } catch (error) {
+      if (!isOtherDisk(error)) throw error;
+      await this.#carry(path, blob);
+    }
     await this.#disk.syncFolder(dirname(blob));
+  }
+
+  /** Takes over a file of another disk: a copy that is whole gets the name. The file goes, also where there is no room. */
+  async #carry(path: string, blob: string): Promise<void> {
+    const staged = this.#stage();
+    try {
+      const from = await this.#disk.openRead(path);
+      if (!from) throw new MirrorError('FILE_UNREADABLE', `${path} is not there any more`);
+      await closeAfter(from, async () => {
+        const to = await this.#disk.create(staged);
+        await closeAfter(to, async () => {
+          const piece = new Uint8Array(READ_BYTES);
+          for (let at = 0, read = 1; read > 0; at += read) {
+            read = await from.read(piece, at);
+            await to.write(piece.subarray(0, read), at);
+          }
+          await to.sync();
+        });
+      });
+      await this.#disk.rename(staged, blob);
+    } catch (error) {
+      await this.#disk.remove(staged);
+      throw error;
+    } finally {
+      await this.#disk.remove(path);
+    }
   }
 
   /** True where the blob is there and its bytes have the digest. */

@@ -56,7 +56,7 @@ class DiskLayout implements Layout {
     this.#disk = disk;
     this.#world = world;
     this.#dir = dir;
-    this.#blobs = new LayoutBlobs(disk, dir, world);
+    this.#blobs = new LayoutBlobs(disk, dir, world, () => this.stage());
     this.#indexPath = join(dir, 'index.json');
     this.#locks = join(dir, '.pinnace', 'locks');
     this.#staging = join(dir, '.pinnace', 'staging');

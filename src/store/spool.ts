@@ -68,9 +68,7 @@ class DiskSpool implements OpenSpool {
   }
 
   get free(): number {
-    let evictable = 0;
-    for (const { size, readers } of this.#whole.values()) if (readers === 0) evictable += size;
-    return Math.max(0, this.#maxBytes - this.#used + evictable);
+    return Math.max(0, this.#maxBytes - this.#used + this.#evictable());
   }
 
   get used(): number {
@@ -221,6 +219,12 @@ class DiskSpool implements OpenSpool {
     await this.#disk.remove(whole.path);
   }
 
+  #evictable(): number {
+    let bytes = 0;
+    for (const { size, readers } of this.#whole.values()) if (readers === 0) bytes += size;
+    return bytes;
+  }
+
   /** Evicts the least recently used that nobody has open, as long as it is `needed`. */
   async #evict(needed: () => boolean): Promise<void> {
     const removals: Promise<void>[] = [];
@@ -238,7 +242,8 @@ class DiskSpool implements OpenSpool {
     const short = owed - (await this.#disk.free(this.#dir));
     if (short <= 0) return;
     const target = this.#used - short;
-    await this.#evict(() => this.#used > target);
+    // What can never have room costs nobody else's.
+    if (short <= this.#evictable()) await this.#evict(() => this.#used > target);
     if (this.#used > target && (await this.#disk.free(this.#dir)) < owed)
       throw new MirrorError(
         'SPOOL_FULL',

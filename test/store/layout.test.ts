@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { hasCode } from '../../src/errors.ts';
+import { hasCode, MirrorError } from '../../src/errors.ts';
 import { type Digest, formatReference, hexOf, parseReference } from '../../src/oci/oci.ts';
 import { type Layout, openLayout } from '../../src/store/layout.ts';
 import { GRACE_MS } from '../../src/store/layout-blobs.ts';
@@ -47,9 +47,42 @@ void describe('the layout', () => {
       await layout.keeping.adopt(digest, '/file');
     }
   }
+  /** A disk on which the layout has a file system of its own. */
+  class TwoDisks extends MemoryDisk {
+    override async rename(from: string, to: string): Promise<void> {
+      if (from.startsWith(`${DIR}/`) !== to.startsWith(`${DIR}/`))
+        throw new MirrorError('FILE_UNREADABLE', 'another disk', { cause: { code: 'EXDEV' } });
+      await super.rename(from, to);
+    }
+  }
   const pathOf = (digest: Digest): string => `${DIR}/blobs/sha256/${hexOf(digest)}`;
   const names = async (layout: Layout): Promise<string[]> =>
     (await layout.images()).map(({ reference }) => formatReference(reference));
+
+  void it('takes over what lies on another disk, and leaves nothing of it there', async () => {
+    const disk = new TwoDisks();
+    const layout = await openLayout(disk, DIR, realWorld);
+    await adopt(disk, layout, one);
+    await layout.keeping.name(parseReference(NAME), one.target);
+    for (const { digest, size } of one.contents) {
+      const content = await layout.open(digest);
+      assert.equal(content?.size, size);
+      await content?.close();
+    }
+    assert.deepEqual([await disk.list(`${DIR}/.pinnace/staging`), await disk.facts('/file')], [[], undefined]);
+  });
+
+  void it('keeps nothing half of what it has no room to take over from another disk', async () => {
+    const disk = new TwoDisks({ capacity: 4000 });
+    const layout = await openLayout(disk, DIR, realWorld);
+    const free = await disk.free();
+    const file = await disk.create('/file');
+    await file.write(new Uint8Array(free - 100), 0);
+    await file.close();
+    await assert.rejects(layout.keeping.adopt(one.digest, '/file'), { code: 'FILE_UNREADABLE' });
+    assert.equal(await disk.free(), free);
+    assert.equal(await layout.open(one.digest), undefined);
+  });
 
   void it('removes what no name reaches any more, and nothing else', async () => {
     const { disk, layout, clock } = await make();

@@ -152,6 +152,15 @@ void describe('the spool', () => {
     await content?.close();
   });
 
+  void it('evicts nothing for what the disk can never have', async () => {
+    const disk = new MemoryDisk({ capacity: 500 });
+    const spool = await openSpool(disk, DIR, 10_000, realWorld);
+    const first = await fill(spool, bytesFor(1, 300));
+    await freed(spool, 10_000);
+    await assert.rejects(spool.begin(digestOf(bytesFor(2, 1)), 600), error => hasCode(error, 'SPOOL_FULL'));
+    assert.deepEqual(spool.list(), [first]);
+  });
+
   void it('says SPOOL_FULL where the disk is filled by others on the way', async () => {
     const disk = new MemoryDisk({ capacity: 500 });
     const spool = await openSpool(disk, DIR, 10_000, realWorld);
