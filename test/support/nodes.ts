@@ -3,8 +3,9 @@
  * by tests. Promises: a 0700 folder of its own, ports of its own, everything ended by its process id and removed.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -17,7 +18,8 @@ import { get } from './pull-client.ts';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const PINNACE = path('../../src/cli/pinnace');
-const READY_MS = 15_000;
+/** A machine that is busy with other tests takes its time. */
+const READY_MS = 60_000;
 const STOP_MS = 10_000;
 
 export interface NodeSettings {
@@ -181,17 +183,25 @@ export class ProcessCluster {
   }
 }
 
+/** Below what the system gives to those that dial: a port stays free while its node is down. */
+const PORTS = { first: 15_000, count: 15_000 };
+const PORT_TRIES = 1_000;
+
 /** Free ports of loopback; all are held while they are looked for, so that no two are the same. */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
+  const servers: Server[] = [];
+  for (let tries = 0; servers.length < count && tries < PORT_TRIES; tries++) {
+    const server = createServer();
+    const port = PORTS.first + randomInt(PORTS.count);
+    const held = await new Promise<boolean>(resolve => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (held) servers.push(server);
+  }
   const ports = servers.map(server => (server.address() as { port: number }).port);
   await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))));
+  if (ports.length < count) throw new Error(`no ${count} free ports in ${PORT_TRIES} tries`);
   return ports;
 }
 
