@@ -21,14 +21,10 @@ import { type ByteStream, FramedStream } from './framed.ts';
 import { InboundHandshakes, PENDING_MAX } from './inbound-handshakes.ts';
 import { InboundStreams, type Refused, type StreamHandler } from './inbound-streams.ts';
 import { Knocks } from './knocks.ts';
-import { Pending, PENDING_MAX } from './pending.ts';
 import type { ControlWire, Greet, Link, StreamLimits } from './wire.ts';
 
-<<<<<<< HEAD
 /** What libp2p may count: it notices late that one has ended. */
 const PENDING_COUNTED_MAX = 4 * PENDING_MAX;
-=======
->>>>>>> fc60c6a (x)
 /** Connections in all, both ways. */
 export const CONNECTIONS_MAX = 256;
 /** Connections with one peer; two arise when both dial at once. */
@@ -84,7 +80,6 @@ class Libp2pWire implements ControlWire {
   readonly #greeting = new Map<PeerId, number>();
   readonly #handshakes: InboundHandshakes;
   readonly #knocks: Knocks;
-  readonly #pending: Pending;
   readonly #dialErrors = new Map<string, MirrorError>();
   readonly #listeners: ((link: Link, open: boolean) => void)[] = [];
   #node!: Libp2p<{ pubsub: GossipSub }>;
@@ -93,9 +88,7 @@ class Libp2pWire implements ControlWire {
     this.#options = options;
     this.#handshakes = new InboundHandshakes(options.refused);
     this.#allowed = withinRanges(options.peerCidrs ?? []);
-    const refused: Refused = (...what) => options.refused?.(...what);
-    this.#knocks = new Knocks(options.world, refused);
-    this.#pending = new Pending(options.world, GREETING_TIMEOUT_MS, refused);
+    this.#knocks = new Knocks(options.world, (host, error) => options.refused?.(host, error));
   }
 
   get addresses(): readonly string[] {
@@ -222,12 +215,7 @@ class Libp2pWire implements ControlWire {
       connectionMonitor: { pingInterval: PING_INTERVAL_MS, pingTimeout: PING_TIMEOUT_MS, protocolPrefix: 'pinnace' },
       connectionManager: {
         maxConnections: CONNECTIONS_MAX,
-<<<<<<< HEAD
         maxIncomingPendingConnections: PENDING_COUNTED_MAX,
-=======
-        // What is too many is ended by `pending.ts`; those that are ended count here a moment longer.
-        maxIncomingPendingConnections: 2 * PENDING_MAX,
->>>>>>> fc60c6a (x)
         inboundConnectionThreshold: INBOUND_PER_HOST_PER_SECOND,
         inboundUpgradeTimeout: GREETING_TIMEOUT_MS + NEGOTIATION_MS,
         dialTimeout: 2 * GREETING_TIMEOUT_MS,
@@ -238,11 +226,7 @@ class Libp2pWire implements ControlWire {
         denyInboundConnection: raw => {
           const address = hostPort(raw.remoteAddr);
           if (this.#outside(address)) return true;
-<<<<<<< HEAD
           this.#handshakes.begin(raw, address);
-=======
-          this.#pending.begin(address, raw);
->>>>>>> fc60c6a (x)
           return false;
         },
       },
@@ -254,19 +238,14 @@ class Libp2pWire implements ControlWire {
     return encrypter({
       world: this.#options.world,
       prologue: this.#options.prologue,
-      greet: async (peer, stream, address, signal) => {
-        await this.#options.greet(peer, stream, address, signal);
-        this.#pending.end(address);
-      },
+      greet: this.#options.greet,
       reserve: peer => this.#reserve(peer),
       began: address => this.#handshakes.began(address),
       addressOf: (connection: MessageStream) =>
         hostPort((connection as unknown as { remoteAddr: Multiaddr }).remoteAddr),
       failed: (stage, inbound, address, error, peer) => {
         if (!inbound) return void this.#dialErrors.set(address, error);
-        this.#pending.end(address);
-        // Who only waited has cost nothing.
-        if (error.code !== 'HANDSHAKE_TIMEOUT') this.#knocks.failed(parseAddress(address).host);
+        this.#knocks.failed(parseAddress(address).host);
         if (stage === 'before') this.#options.refused?.(address, error, peer);
       },
     });
