@@ -29,7 +29,8 @@ interface Running {
   readonly ended: Promise<number>;
 }
 
-export interface Record_ {
+/** A line of an audit log. */
+export interface Line {
   readonly event: string;
   readonly [fact: string]: unknown;
 }
@@ -94,7 +95,10 @@ export class Lifetime {
       const stop = new AbortController();
       let said = '';
       const io = {
-        ...{ world: this.world, terminal: false, signal: stop.signal, out: () => undefined },
+        world: this.world,
+        terminal: false,
+        signal: stop.signal,
+        out: () => undefined,
         err: (text: string) => void (said += text),
       };
       const ended = main(['run', '--config', `nodes/${name}.yaml`], io);
@@ -117,7 +121,7 @@ export class Lifetime {
   async end(): Promise<void> {
     await this.stop(...this.#running.keys());
     process.chdir(this.#before);
-    await rm(this.dir, { recursive: true, force: true });
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
 
   /** The clock moves on, and a few minutes more, in which nodes find one another and say anew what they hold. */
@@ -196,12 +200,12 @@ export class Lifetime {
     return { status, warnings };
   }
 
-  async records(name: string): Promise<readonly Record_[]> {
+  async records(name: string): Promise<readonly Line[]> {
     const text = await readFile(`nodes/${name}/audit.jsonl`, 'utf8');
     return text
       .split('\n')
       .filter(Boolean)
-      .map(line => JSON.parse(line) as Record_);
+      .map(line => JSON.parse(line) as Line);
   }
 
   async #ready(name: string): Promise<true | undefined> {
