@@ -65,13 +65,16 @@ void test('a bootstrap entry is one address or one name', () => {
 void test('a range is refused, or judges every host as the machine itself would', () => {
   const range = fc.oneof(
     text,
-    fc.tuple(ip, fc.nat(140)).map(([host, bits]) => `${host}/${bits}`),
+    fc
+      .tuple(ip, fc.nat(140), fc.constantFrom('', '/8', '/', ' ', '%1'))
+      .map(([host, bits, end]) => `${host}/${bits}${end}`),
   );
   fuzz(
     fc.property(range, fc.oneof(ip, text), (spelt, host) => {
       const inside = refusedOr(() => withinRanges([spelt]));
       if (!inside) return;
-      const [network = '', bits] = spelt.split('/');
+      const [network = '', bits, ...more] = spelt.split('/');
+      assert.deepEqual(more, []);
       const list = new BlockList();
       list.addSubnet(network, Number(bits), isIP(network) === 4 ? 'ipv4' : 'ipv6');
       assert.equal(inside(host), isIP(host) !== 0 && list.check(host, isIP(host) === 4 ? 'ipv4' : 'ipv6'));

@@ -8,21 +8,16 @@ import fc from 'fast-check';
 import { type Code, MirrorError } from '../../src/errors.ts';
 import { digestOf } from '../../src/oci/oci.ts';
 import { OFFER_REQUEST } from '../../src/peers/frame.ts';
-import { greeter } from '../../src/peers/greeting.ts';
 import { encodeHeads, parseHeads } from '../../src/peers/heads.ts';
-import { encodeItem, Intake } from '../../src/peers/intake.ts';
-import { LaneKeys } from '../../src/peers/lane-keys.ts';
-import { LANE_PROTOCOL, offerKeys } from '../../src/peers/lane-offer.ts';
-import type { Giver } from '../../src/peers/peers.ts';
-import { DOUBT_PROTOCOL, PROOF_PROTOCOL, Questions } from '../../src/peers/questions.ts';
-import { Sync, SYNC_PROTOCOL } from '../../src/peers/sync.ts';
-import { Table } from '../../src/peers/table.ts';
-import type { ControlWire, Stream } from '../../src/peers/wire.ts';
-import { verifyPeer } from '../../src/identity/key.ts';
+import { encodeItem } from '../../src/peers/intake.ts';
+import { LANE_PROTOCOL } from '../../src/peers/lane-offer.ts';
+import { DOUBT_PROTOCOL, PROOF_PROTOCOL } from '../../src/peers/questions.ts';
+import { SYNC_PROTOCOL } from '../../src/peers/sync.ts';
+import type { Stream } from '../../src/peers/wire.ts';
 import { makeCluster } from '../support/cluster.ts';
+import { controlRoom } from '../support/control-room.ts';
 import { fuzz, fuzzAsync, refusedOr, refusedOrLater, smallAtTheEnd, spoilt, twisted } from '../support/fuzz.ts';
 import { streamPair } from '../support/lane-pair.ts';
-import { simulatedWorld } from '../support/simulated-world.ts';
 
 smallAtTheEnd();
 
@@ -41,38 +36,7 @@ const heads = encodeHeads({
 });
 const digest = Buffer.from(digestOf(Buffer.from('x')));
 
-interface Recorded {
-  readonly event: string;
-  readonly code?: Code;
-}
-
-/** Everything of a node that answers streams, without a network: handlers by protocol. */
-async function node() {
-  const members = await here.members();
-  await members.admit(evil.credential, evil.peer);
-  const world = simulatedWorld(Date.now());
-  const records: Recorded[] = [];
-  const record = async (event: Recorded): Promise<void> => void records.push(event);
-  const handlers = new Map<string, Parameters<ControlWire['handle']>[2]>();
-  const wire = {
-    handle: (protocol: string, _: unknown, handler: Parameters<ControlWire['handle']>[2]) =>
-      handlers.set(protocol, handler),
-  } as unknown as ControlWire;
-  const table = new Table({ world, self: here.peer, members, verify: verifyPeer });
-  const intake = new Intake({ members, table, record });
-  const log = (): void => undefined;
-  const giver: Giver = {
-    give: () => Promise.reject(new MirrorError('CONTENT_ABSENT', 'nothing')),
-    proof: () => Promise.reject(new MirrorError('CONTENT_ABSENT', 'nothing')),
-    doubt: () => undefined,
-  };
-  const nodeOf: ConstructorParameters<typeof Questions>[0]['nodeOf'] = peer => members.node(peer);
-  new Sync({ world, wire, members, table, intake, log, signal, taken: () => undefined }).start();
-  new Questions({ world, wire, giver, record, signal, nodeOf }).start();
-  offerKeys({ world, self: here.peer, control: wire, nodeOf, record, signal }, new LaneKeys(world, here.peer));
-  const greet = greeter({ self: { ...here.self, credential: () => here.credential }, members, record });
-  return { world, records, handlers, greet, members };
-}
+const node = () => controlRoom(here, [evil]);
 
 /** Says `frames` to `answer` and ends; answers with what it refused with, if it did. */
 async function say(
@@ -139,14 +103,12 @@ for (const [protocol, good] of [
   [LANE_PROTOCOL, [OFFER_REQUEST]],
 ] as const)
   void test(`a stream of ${protocol} ends, whatever is said on it`, async () => {
-    const { handlers, records, world } = await node();
+    const { answer, records, world } = await node();
     await fuzzAsync(
       fc.asyncProperty(frames(...good), async said => {
         await world.advance(10_000);
         const count = records.length;
-        const code = await say(said, far =>
-          handlers.get(protocol)!(far, { peer: evil.peer, address: 'a:1', inbound: true }),
-        );
+        const code = await say(said, far => answer(protocol, evil.peer, far));
         const kind = code && new MirrorError(code, '').kind;
         // A peer that broke a rule is on record; one that went away is not.
         if (kind === 'hostile' || kind === 'denied' || code === 'DIGEST_INVALID')
