@@ -58,6 +58,8 @@ void test('on the control port: the host gets no handshake, and a node on anothe
   assert.ok(refusals.codes['PEER_REFUSED']! >= FAILED_HANDSHAKES.burst, JSON.stringify(refusals.codes));
   assert.ok(refusals.codes['LIMIT_EXCEEDED']! >= 1, JSON.stringify(refusals.codes));
   await honest.dial(address, life.signal);
+  // The dialler has its link first; were it closed then, the other side would rightly tell of a handshake that failed.
+  await until(() => victim.links().length === 1);
 });
 
 void test('on the port of lanes: the host gets no handshake, and a lane from another host opens', async () => {
