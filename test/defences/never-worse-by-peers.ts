@@ -158,11 +158,20 @@ export const NEVER_WORSE_BY_PEERS: readonly Defence[] = [
   },
   {
     defence: 'Half-open handshakes of one host are bounded',
-    file: 'peers/wire-lane.ts',
-    find: 'if (same.length >= HALF_OPEN_PER_HOST_MAX) return this.#crowdOut(same);',
-    replace: '',
+    file: 'peers/half-open.ts',
+    find: 'if ((this.#hosts.get(host)?.size ?? 0) >= this.#limits.mostPerHost) this.#crowdOut(host);\n    else if',
+    replace: 'if',
     test: 'attack/lane-keys.test.ts',
     named: 'half-open handshakes of one host are bounded, and the true peer gets in when they are gone',
+    code: 'LIMIT_EXCEEDED',
+  },
+  {
+    defence: 'Silent connections to the control plane make room for others',
+    file: 'peers/inbound-handshakes.ts',
+    find: '    this.#halfOpen.enter(host, pending);\n',
+    replace: '',
+    test: 'attack/control-silence.test.ts',
+    named: 'from another host does not keep an honest node out',
     code: 'LIMIT_EXCEEDED',
   },
   {
