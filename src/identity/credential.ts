@@ -64,8 +64,8 @@ export async function issueCredential(issuer: Issuer, subject: Subject): Promise
 export interface Proved {
   readonly node: Node;
   readonly jwt: string;
-  /** The raw public key that signed it. */
-  readonly issuer: Uint8Array;
+  /** The public key that signed it, base64url. */
+  readonly issuer: string;
 }
 
 /**
@@ -97,7 +97,7 @@ export async function proveCredential(
       'CREDENTIAL_REVOKED',
       `the credential of ${node.name} is by an issuer that was replaced: \`pinnace credential renew\` makes a new one`,
     );
-  return { node, jwt, issuer: key };
+  return { node, jwt, issuer: Buffer.from(key).toString('base64url') };
 }
 
 async function open(

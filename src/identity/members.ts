@@ -7,7 +7,7 @@ import { hasCode, MirrorError } from '../errors.ts';
 import type { Node, PeerId } from '../oci/oci.ts';
 import { CLOCK_SKEW_MS, type Keep, type World } from '../world.ts';
 import { type Proved, proveCredential } from './credential.ts';
-import { epochOf, sameKey } from './handover.ts';
+import { epochOf } from './handover.ts';
 import type { Members } from './identity.ts';
 import { isProved, newestRoster } from './kept-roster.ts';
 import { Known, MEMBERS_MAX } from './known.ts';
@@ -40,6 +40,9 @@ export async function openMembers(options: MembersOptions): Promise<OpenMembers>
   return members;
 }
 
+const namesOf = (roster: Roster): readonly string[] =>
+  issuersOf(roster).map(key => Buffer.from(key).toString('base64url'));
+
 type Listener = Parameters<Members['onChange']>[0];
 
 export class OpenMembers implements Members {
@@ -47,6 +50,8 @@ export class OpenMembers implements Members {
   readonly #known = new Known();
   readonly #listeners: Listener[] = [];
   #roster: Roster;
+  /** Whose credentials count under it, base64url, the newest first; looked at for each holder of a content. */
+  #issuers: readonly string[];
   /** True while the roster in force could not be written. */
   #unwritten = false;
   /** The newest `iat` that the issuer was seen to set; the clock is not believed below it. */
@@ -59,6 +64,7 @@ export class OpenMembers implements Members {
   constructor(options: MembersOptions, roster: Roster) {
     this.#options = options;
     this.#roster = roster;
+    this.#issuers = namesOf(roster);
     this.#floor = roster.issuedAt;
   }
 
@@ -91,8 +97,8 @@ export class OpenMembers implements Members {
 
   /** How many of the known hold a credential by the newest issuer that the roster names. */
   byNewestIssuer(): number {
-    const [newest] = issuersOf(this.#roster);
-    return [...this.#known.entries()].filter(entry => this.#holds(entry) && sameKey(entry.issuer, newest!)).length;
+    const [newest] = this.#issuers;
+    return [...this.#known.entries()].filter(entry => entry.issuer === newest && this.#holds(entry)).length;
   }
 
   credentials(): ReadonlyMap<PeerId, string> {
@@ -144,7 +150,7 @@ export class OpenMembers implements Members {
 
   /** True where the roster in force leaves a credential standing, whatever the time. */
   #stands({ node, issuer }: Proved): boolean {
-    return !revokes(this.#roster, node) && issuersOf(this.#roster).some(key => sameKey(key, issuer));
+    return this.#issuers.includes(issuer) && !revokes(this.#roster, node);
   }
 
   #holds(entry: Proved): boolean {
@@ -202,6 +208,7 @@ export class OpenMembers implements Members {
     const recovered = epochOf(offered.seq) > epochOf(this.#roster.seq);
     this.#floor = recovered ? offered.issuedAt : Math.max(this.#floor, offered.issuedAt);
     this.#roster = offered;
+    this.#issuers = namesOf(offered);
     for (const entry of this.#known.entries()) if (!this.#stands(entry)) this.#known.drop(entry.node.peer);
     const accepted = this.#takeAll(fresh);
     const revoked = before.filter(({ peer }) => !this.#known.get(peer)).map(({ peer }) => peer);
