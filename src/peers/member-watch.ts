@@ -63,14 +63,12 @@ export class MemberWatch {
     }
   }
 
+  /** Cuts the peer off at once: a disk that is slow to record it must not keep it connected. */
   async #shutOut(peer: PeerId): Promise<void> {
     const { wire, record, shutOut } = this.#options;
-    try {
-      await record({ event: 'peer.revoked', peer });
-    } finally {
-      await wire.disconnect(peer);
-      shutOut(peer);
-    }
+    shutOut(peer);
+    const recorded = record({ event: 'peer.revoked', peer });
+    await Promise.all([wire.disconnect(peer), recorded]);
   }
 
   #newRoster(): void {
