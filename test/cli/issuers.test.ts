@@ -1,6 +1,6 @@
 /** Renewals, rotations, recoveries, backups: what the operator's commands write, and what they refuse. */
 import assert from 'node:assert/strict';
-import { appendFile, chmod, copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -171,9 +171,11 @@ void test('a backup gives back the folder, and nothing over anything', async () 
   }
   await restore(out, into, ...by);
   for (const name of files as string[]) assert.equal(await text(into, name), await text(dir, name));
-  assert.equal(codeOf(await restore(out, into, ...by)), 'FILE_EXISTS');
-  await rm(join(into, 'cluster.json'));
-  assert.equal(codeOf(await restore(out, into, ...by)), 'FILE_EXISTS');
+  const half = fresh();
+  await mkdir(half);
+  await copyFile(join(dir, 'roster.jwt'), join(half, 'roster.jwt'));
+  assert.equal(codeOf(await restore(out, half, ...by)), 'FILE_EXISTS');
+  assert.deepEqual(await readdir(half), ['roster.jwt'], 'nothing was written');
 });
 
 void test('a backup without a passphrase is whole or nothing, and open only where that was said', async () => {

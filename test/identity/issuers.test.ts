@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { KeyObject } from 'node:crypto';
 import { test } from 'node:test';
-import { issueCredential } from '../../src/identity/credential.ts';
+import { issueCredential, proveCredential } from '../../src/identity/credential.ts';
 import { EPOCH_SEQS, HANDOVERS_MAX, issueHandover } from '../../src/identity/handover.ts';
 import { issuerOf, newKey } from '../../src/identity/issuer.ts';
 import { deriveSeed, privateKeyOf, rawPublicKey } from '../../src/identity/key.ts';
@@ -240,6 +240,14 @@ void test('who is renewed by the same file as the roster is never cut off, the r
   assert.equal(seen.length, 2);
   assert.ok(seen[0]?.includes(n3.peer) && !seen[0].includes(n2.peer));
   assert.equal(seen[1], 'n2');
+});
+
+void test('a credential by an issuer that was replaced proves nothing, in a token either', async () => {
+  const { peer, own } = await node('n1');
+  const under = await readRoster(await roster(k1, 2, [first]), cluster);
+  await assert.rejects(proveCredential(own, ID, under, peer), { code: 'CREDENTIAL_REVOKED' });
+  const elsewhere = peerIdOf(raw(key()));
+  await assert.rejects(proveCredential(own, ID, under, elsewhere), { code: 'CREDENTIAL_STOLEN' });
 });
 
 void test('a credential that comes right behind the roster that names its issuer is judged under it', async () => {
