@@ -34,7 +34,7 @@ export const statementTries: Tries = {
       const name = `n${at}`;
       return {
         jwt: name,
-        issuer: here.self.cluster.issuer,
+        issuer: Buffer.from(here.self.cluster.issuer).toString('base64url'),
         node: { peer: name as PeerId, name, roles: new Set(), issuedAt: 1, expiresAt: 2 },
       };
     };
