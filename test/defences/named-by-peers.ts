@@ -50,8 +50,9 @@ export const NAMED_BY_PEERS: readonly Defence[] = [
   {
     defence: 'Revocation closes live connections',
     file: 'peers/member-watch.ts',
-    find: '      await wire.disconnect(peer);\n      shutOut(peer);',
-    replace: '      shutOut(peer);',
+    find: 'const { wire, record, shutOut } = this.#options;',
+    replace:
+      'const { record, shutOut } = this.#options;\n    const wire = { disconnect: (_: PeerId) => Promise.resolve() };',
     test: 'peers/control-plane.test.ts',
     named: 'a revoked node loses its links and what it said, also where the record fails',
     code: 'peer.revoked',

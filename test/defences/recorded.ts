@@ -131,8 +131,8 @@ export const RECORDED: readonly Defence[] = [
   {
     defence: 'That a node was shut out is on record',
     file: 'peers/member-watch.ts',
-    find: "await record({ event: 'peer.revoked', peer });",
-    replace: 'void record;',
+    find: "record({ event: 'peer.revoked', peer });",
+    replace: 'Promise.resolve(record);',
     test: 'peers/control-plane.test.ts',
     named: 'a revoked node loses its links and what it said, also where the record fails',
     code: 'peer.revoked',
