@@ -165,7 +165,7 @@ void describe('three years', { timeout: MINUTES_MS }, () => {
     await book('backup');
   });
 
-  void it('day 960: the issuer is stolen: the thief’s node is out, and nothing that he signs is believed', async () => {
+  void it('day 960: the issuer is stolen: the recovery key ends it, and nothing that the thief signs is believed', async () => {
     await until(960);
     const { issuer } = (await life.status('n1')).roster;
     const key = `nodes/cluster/issuer-${Buffer.from(issuer, 'base64url').subarray(0, 8).toString('hex')}.key`;
