@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
-import { watchIncoming } from '../../src/cli/incoming.ts';
+import { DOCUMENTS_MAX, INCOMING_MAX_BYTES, watchIncoming } from '../../src/cli/incoming.ts';
 import { realDisk } from '../../src/store/disk.ts';
 import { realWorld } from '../../src/world.ts';
 import { makeCluster } from '../support/cluster.ts';
@@ -98,5 +98,41 @@ void test('what does not hold is recorded and put aside; what could not be recor
   await look();
   assert.deepEqual(await readdir(folder), ['roster.jwt.refused']);
   assert.equal(audit.of('roster.refused').length, 1);
+  await end();
+});
+
+void test('a file with a roster and credentials, one document a line, is taken together; what does not hold in it is put aside', async () => {
+  const { cluster, folder, members, audit, look, end } = await watcher();
+  const n2 = cluster.node('n2');
+  const roster = await cluster.signRoster({ seq: 2 });
+  await writeFile(join(folder, 'all.jwt'), `${roster}\n${n2.credential}\n`);
+  await look(2);
+  assert.equal(members.roster.seq, 2);
+  assert.equal(members.node(n2.peer)?.name, 'n2');
+  assert.deepEqual(await readdir(folder), []);
+  const n3 = await cluster.add('n3');
+  await writeFile(join(folder, 'some.jwt'), `${n2.credential.slice(0, -5)}AAAAA\n${n3.credential}\n`);
+  await look(2);
+  assert.equal(members.node(n3.peer)?.name, 'n3');
+  assert.deepEqual(await readdir(folder), ['some.jwt.refused']);
+  assert.deepEqual(
+    audit.of('roster.refused').map(({ code }) => code),
+    ['CREDENTIAL_INVALID'],
+  );
+  await end();
+});
+
+void test('a file that is larger, or has more documents, than any is refused as a whole', async () => {
+  const { cluster, folder, members, audit, look, end } = await watcher();
+  const roster = await cluster.signRoster({ seq: 2 });
+  await writeFile(join(folder, 'many.jwt'), `${roster}\n${'x\n'.repeat(DOCUMENTS_MAX)}`);
+  await writeFile(join(folder, 'large.jwt'), Buffer.alloc(INCOMING_MAX_BYTES + 1, 'x'));
+  await look(2);
+  assert.equal(members.roster.seq, 1);
+  assert.deepEqual(
+    audit.of('roster.refused').map(({ code }) => code),
+    ['LIMIT_EXCEEDED', 'LIMIT_EXCEEDED'],
+  );
+  assert.equal((await readdir(folder)).filter(name => name.endsWith('.refused')).length, 2);
   await end();
 });
