@@ -106,7 +106,7 @@ export const linkTries: Tries = {
     assert.ok(is(code)(errors[0]), String(errors[0]));
     await on.end();
   },
-  'pending-greetings': async ({ numbers: [most] }) => {
+  'pending-greetings': async ({ numbers: [most], codes: [code] }) => {
     const on = wires();
     const victim = await on.wire(1);
     const { host, port } = parseAddress(victim.addresses[0]!);
@@ -125,6 +125,9 @@ export const linkTries: Tries = {
     assert.equal(closed, 0);
     all.push(await open());
     await eventually(() => closed === 1);
+    assert.deepEqual(on.told, [code]);
+    // The oldest made room.
+    assert.deepEqual([all[0]!.closed, all.at(-1)!.closed], [true, false]);
     for (const socket of all) socket.destroy();
     await on.end();
   },
