@@ -32,7 +32,9 @@ export class Chance {
 
   /** From 0 up to, but not, 1. */
   fraction(): number {
-    return new DataView(this.bytes(4).buffer).getUint32(0) / 2 ** 32;
+    if (this.#at + 4 > this.#pool.length) this.#refill();
+    this.#at += 4;
+    return this.#pool.readUInt32BE(this.#at - 4) / 2 ** 32;
   }
 
   /** A whole number from `low` to `high`, both included. */

@@ -54,7 +54,7 @@ export function scenarioOf(seed: number, { seconds = 60 }: { readonly seconds?: 
   const hostile = cast.filter(({ lie }) => lie).length;
   const pictures = Array.from({ length: chance.whole(1, 3) }, (_, at) => ({
     name: `r.test/shared/app${at}:1`,
-    layers: Array.from({ length: chance.whole(1, 2) }, () => layerBytes(chance)),
+    layers: Array.from({ length: chance.happens(0.3) ? 2 : 1 }, () => layerBytes(chance)),
   }));
   const actions = [
     ...imports(chance, cast, pictures),
@@ -64,9 +64,9 @@ export function scenarioOf(seed: number, { seconds = 60 }: { readonly seconds?: 
   return { seed, seconds, vouchers: hostile + 1, cast, pictures, actions };
 }
 
-/** Most have three or four chunks, as liars lie about these alone; some are small. */
+/** Most have three chunks, as liars lie about what has several; some are small. */
 const layerBytes = (chance: Chance): number =>
-  chance.happens(0.7) ? chance.whole(2.1 * MIB, 3.3 * MIB) : chance.whole(10_000, MIB);
+  chance.happens(0.7) ? chance.whole(2 * MIB + 1, 2.3 * MIB) : chance.whole(10_000, MIB);
 
 /** The scenario without some of its actions. */
 export const without = (scenario: Scenario, left: ReadonlySet<number>): Scenario => ({

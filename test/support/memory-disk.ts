@@ -10,6 +10,8 @@ interface Inode {
   readonly number: number;
   bytes: Uint8Array<ArrayBuffer>;
   synced: Uint8Array<ArrayBuffer>;
+  /** True while `synced` is the same memory as `bytes`. */
+  shared: boolean;
   size: number;
   modifiedAt: number;
   changes: number;
@@ -61,6 +63,7 @@ export class MemoryDisk implements Disk {
     for (const inode of this.#files.values()) {
       this.#grow(inode, inode.synced.length - inode.size);
       inode.bytes = inode.synced.slice();
+      inode.shared = false;
       inode.size = inode.synced.length;
       inode.changes += 1;
     }
@@ -81,7 +84,8 @@ export class MemoryDisk implements Disk {
   poke(path: string, bytes: Uint8Array, mode = 0o600): void {
     const inode = this.#make(path, mode);
     this.#grow(inode, bytes.length);
-    Object.assign(inode, { bytes: new Uint8Array(bytes), synced: new Uint8Array(bytes), size: bytes.length });
+    const copy = new Uint8Array(bytes);
+    Object.assign(inode, { bytes: copy, synced: copy, shared: true, size: bytes.length });
   }
 
   async openRead(path: string): Promise<OpenFile | undefined> {
@@ -198,6 +202,7 @@ export class MemoryDisk implements Disk {
       number: this.#inodes,
       bytes: empty,
       synced: empty,
+      shared: false,
       size: 0,
       modifiedAt: this.#now(),
       changes: 0,
@@ -234,10 +239,12 @@ export class MemoryDisk implements Disk {
     if (this.#failWrites) throw failure('EIO', `file ${inode.number}`);
     const end = position + bytes.length;
     if (end > inode.size) this.#grow(inode, end - inode.size);
-    if (end > inode.bytes.length) {
-      const larger = new Uint8Array(Math.max(end, 2 * inode.bytes.length));
+    if (end > inode.bytes.length || inode.shared) {
+      const larger = new Uint8Array(
+        end > inode.bytes.length ? Math.max(end, 2 * inode.bytes.length) : inode.bytes.length,
+      );
       larger.set(inode.bytes);
-      inode.bytes = larger;
+      Object.assign(inode, { bytes: larger, shared: false });
     }
     inode.bytes.set(bytes, position);
     inode.size = Math.max(inode.size, end);
@@ -265,7 +272,8 @@ export class MemoryDisk implements Disk {
       facts: async () => this.#factsOf(inode),
       sync: async () => {
         check();
-        inode.synced = inode.bytes.slice(0, inode.size);
+        inode.synced = inode.bytes.subarray(0, inode.size);
+        inode.shared = true;
       },
       close: async () => {
         if (!open) return;
