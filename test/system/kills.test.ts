@@ -16,6 +16,8 @@ const { values } = parseArgs({
 const COUNT = Number(values.count ?? 10);
 const SEED = String(values.seed ?? Math.floor(Math.random() * 2 ** 31));
 const NODES = ['n1', 'n2', 'n3'] as const;
+/** After so many kills it says how far it is. */
+const PROGRESS = 10;
 /** One kill with all that is looked at afterwards, in milliseconds, on a slow machine. */
 const ROUND_MAX_MS = 60_000;
 
@@ -56,6 +58,7 @@ void test('a node that is killed at any moment serves nothing wrong, opens all i
           throw new Error(`kill ${rounds.length + 1} (${kind}), seed ${SEED}`, { cause: error });
         }),
       );
+      if (rounds.length % PROGRESS === 0) console.log(`# ${rounds.length} kills, nothing wrong so far`);
     }
     await kills.pullEverywhere();
     console.log(table(rounds));
