@@ -9,8 +9,8 @@ import { type Outcome, runSuite, type Suite } from './run-suite.ts';
 
 const MINUTE_MS = 60_000;
 /** Suites with folders of their own, in the order in which they run; all other tests are `unit`. */
-const OWN = ['mirror', 'conformance', 'fuzz', 'attack', 'system'] as const;
-const apart = [...OWN, 'bench'].map(folder => `test/${folder}/**`);
+const OWN = ['mirror', 'conformance', 'fuzz', 'attack', 'limits', 'years', 'storm', 'system'] as const;
+const apart = OWN.map(folder => `test/${folder}/**`);
 
 const CHECKS: Readonly<Record<string, readonly string[]>> = {
   format: ['biome', 'format', 'src', 'test'],
@@ -18,14 +18,17 @@ const CHECKS: Readonly<Record<string, readonly string[]>> = {
   types: ['tsc', '--noEmit'],
 };
 
+/** One process at a time, with what it says: they use all processors by themselves, or the machine's own services. */
+const ALONE: readonly string[] = ['storm', 'system'];
+
 const SUITES: readonly Suite[] = [
   { name: 'unit', files: ['test/**/*.test.ts'], except: apart, processes: 2, limitMs: 2 * MINUTE_MS },
   ...OWN.map(folder => ({
     name: folder === 'mirror' ? 'stories' : folder,
     files: [`test/${folder}/**/*.test.ts`],
-    processes: folder === 'system' ? 1 : 2,
-    limitMs: (folder === 'system' ? 20 : 5) * MINUTE_MS,
-    verbose: folder === 'system',
+    processes: ALONE.includes(folder) ? 1 : 2,
+    limitMs: (ALONE.includes(folder) ? 20 : 5) * MINUTE_MS,
+    verbose: ALONE.includes(folder),
   })),
 ];
 
