@@ -220,9 +220,15 @@ export class Storm {
     this.#shutOut.set(node.peer, node.name);
     this.watch.revoke(node, seq);
     const roster = await this.#cluster.signRoster({ seq, revoked: [...this.#shutOut.values()] });
-    this.scheduler.after(TELLS_MS, `roster ${seq} for ${through.name}`, () =>
-      through.disk.poke(`/state/incoming/${seq}.jwt`, Buffer.from(roster)),
-    );
+    this.#drop(through, `/state/incoming/${seq}.jwt`, roster);
+  }
+
+  /** An operator whose file finds no room tries again. */
+  #drop(through: StormNode, path: string, text: string): void {
+    this.scheduler.after(TELLS_MS, `a file for ${through.name}`, () => {
+      if (through.full) this.#drop(through, path, text);
+      else through.disk.poke(path, Buffer.from(text));
+    });
   }
 
   /** A liar asks for what is private. */
