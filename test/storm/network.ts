@@ -13,6 +13,8 @@ import type { Scheduler } from './scheduler.ts';
 export const CONTROL_PORT = 5001;
 /** A peer that answers no ping is given up between these, in milliseconds. */
 const PING_MS = { least: 10_000, most: 15_000 };
+/** Where one end of a connection gave up, the other learns it by its next ping. */
+const PING_EVERY_MS = 5_000;
 /** The longest usual way, and now and then a longer one. */
 const WAY_MS = 30;
 const LONG_WAY_MS = 1_500;
@@ -99,6 +101,13 @@ export class Network implements Transit {
           this.#parted.delete(pair);
           this.#trouble(a, b);
           for (const send of parted.held as (() => void)[]) send();
+          this.#scheduler.after(PING_EVERY_MS, `${pair} ping`, () => {
+            for (const [host, other] of [
+              [a, b],
+              [b, a],
+            ] as const)
+              this.#wires.get(host)?.ping(`${other}:${CONTROL_PORT}`);
+          });
         });
       }
   }

@@ -118,6 +118,12 @@ export class MemoryWire implements ControlWire {
     for (const end of this.#ends) if (end.link.address === address) this.#drop(end);
   }
 
+  /** Looks whether connections with that address still have another end, as pings do. */
+  ping(address: string): void {
+    for (const end of this.#ends)
+      if (end.link.address === address && !end.other.wire.#ends.has(end.other)) this.#drop(end);
+  }
+
   #drop(end: End): void {
     if (!this.#ends.delete(end)) return;
     for (const stream of end.streams) stream.lose(new MirrorError('PEER_UNREACHABLE', 'the connection ended'));
