@@ -97,14 +97,14 @@ void describe('the runner', () => {
 
   void it('puts each folder into its suite, and runs none twice', t => {
     const files = Object.fromEntries(
-      ['mirror/a', 'conformance/a', 'fuzz/a', 'attack/a', 'system/a', 'bench/a', 'peers/a', 'support/a'].map(path => [
-        `${path}.test.ts`,
-        "it('is one', () => {});",
-      ]),
+      [
+        ...['mirror/a', 'conformance/a', 'fuzz/a', 'attack/a', 'limits/a', 'years/a', 'storm/a', 'system/a'],
+        ...['bench/a', 'peers/a', 'support/a'],
+      ].map(path => [`${path}.test.ts`, "it('is one', () => {});"]),
     );
-    const suites = ['unit', 'stories', 'conformance', 'fuzz', 'attack', 'system'];
-    assert.equal(runner(t, files, suites).last, '7 passed, 0 failed');
-    assert.equal(runner(t, files, ['unit']).last, '2 passed, 0 failed');
+    const suites = ['unit', 'stories', 'conformance', 'fuzz', 'attack', 'limits', 'years', 'storm', 'system'];
+    assert.equal(runner(t, files, suites).last, '11 passed, 0 failed');
+    assert.equal(runner(t, files, ['unit']).last, '3 passed, 0 failed');
     assert.equal(runner(t, files, ['stories']).last, '1 passed, 0 failed');
   });
 
