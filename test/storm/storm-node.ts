@@ -64,6 +64,8 @@ export class StormNode {
   readonly #stage: Stage;
   readonly #identity: ClusterNode;
   #world: NodeWorld | undefined;
+  /** Of each life: what it waits for holds memory until it ends. */
+  readonly #ends: AbortController[] = [];
   #lives = 0;
   #torn = '';
 
@@ -146,8 +148,9 @@ export class StormNode {
       spool: { maxBytes: SPOOL_BYTES },
       log: { level: 'info' },
     };
-    const life = new AbortController().signal;
-    const ground = await layGround(config, world, { debug: silent, info: note, warn: note }, life, {
+    const life = new AbortController();
+    this.#ends.push(life);
+    const ground = await layGround(config, world, { debug: silent, info: note, warn: note }, life.signal, {
       disk: this.disk,
       wires: {
         control: async ({ greet }) => {
@@ -181,6 +184,12 @@ export class StormNode {
     this.#torn = '';
     this.troubledAt = scheduler.now;
     scheduler.after(ms, `${this.name} is started`, () => this.start());
+  }
+
+  /** The storm is over: what still waits is let go. */
+  end(): void {
+    if (this.#world) this.#world.alive = false;
+    for (const life of this.#ends.splice(0)) life.abort();
   }
 
   /** Imports an image beside the running node, as the command does. */

@@ -97,6 +97,13 @@ export class Storm {
     if (!watch.broken)
       await scheduler.run(until + CALM_MS, look, () => watch.broken !== undefined || this.#pulling === 0);
     if (this.#pulling > 0) watch.break('in time', `${this.#pulling} pulls never ended`);
+    const report = this.#report();
+    for (const node of this.nodes) node.end();
+    return report;
+  }
+
+  #report(): StormReport {
+    const { scheduler, watch } = this;
     const { cast, seed } = this.scenario;
     const whole = this.outcomes.filter(outcome => outcome.whole).length;
     return {
