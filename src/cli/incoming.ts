@@ -28,35 +28,44 @@ export async function watchIncoming(rooms: IncomingRooms): Promise<void> {
   const { config, world, life, log } = rooms;
   const folder = join(config.stateDir, 'incoming');
   let seen: ReadonlyMap<string, string> = new Map();
-  let told = '';
+  let told: ReadonlySet<string> = new Set();
   while (!life.aborted) {
-    try {
-      seen = await look(rooms, folder, seen);
-      told = '';
-    } catch (error) {
-      const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `looking into ${folder}`);
+    const said = new Set<string>();
+    const failed = (file: string, error: unknown): void => {
+      const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `looking into ${file}`);
       // The same trouble is told once, however often it is looked at.
-      if (message !== told) log.warn({ file: folder, code }, `${message}; trying again`);
-      told = message;
+      if (!told.has(message)) log.warn({ file, code }, `${message}; trying again`);
+      said.add(message);
+    };
+    try {
+      seen = await look(rooms, folder, seen, failed);
+    } catch (error) {
+      failed(folder, error);
     }
+    told = said;
     await world.sleep(POLL_MS, life);
   }
 }
 
-/** Takes the files that look as they did the last time, when `seen` was; others are still being written. */
+/**
+ * Takes the files that look as they did the last time, when `seen` was; others are still being written. One that cannot be
+ * taken is told to `failed` and holds no other back.
+ */
 async function look(
   rooms: IncomingRooms,
   folder: string,
   seen: ReadonlyMap<string, string>,
+  failed: (file: string, error: unknown) => void,
 ): Promise<ReadonlyMap<string, string>> {
   const { disk } = rooms.edges;
   await disk.mkdir(folder);
   const now = new Map<string, string>();
   for (const name of (await disk.list(folder)).filter(one => one.endsWith('.jwt')).slice(0, FILES_MAX)) {
-    const facts = await disk.facts(join(folder, name));
+    const file = join(folder, name);
+    const facts = await disk.facts(file);
     if (!facts) continue;
     now.set(name, facts.stamp);
-    if (seen.get(name) === facts.stamp) await take(rooms, join(folder, name));
+    if (seen.get(name) === facts.stamp) await take(rooms, file).catch((error: unknown) => failed(file, error));
   }
   return now;
 }

@@ -4,7 +4,6 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { pino } from 'pino';
 import { DOCUMENTS_MAX, INCOMING_MAX_BYTES, watchIncoming } from '../../src/cli/incoming.ts';
 import { realDisk } from '../../src/store/disk.ts';
 import { realWorld } from '../../src/world.ts';
@@ -14,6 +13,7 @@ import { memoryAudit } from '../support/memory-audit.ts';
 const root = await mkdtemp(join(tmpdir(), 'pinnace-incoming-'));
 after(() => rm(root, { recursive: true }));
 let made = 0;
+const noLine = (): void => undefined;
 
 /** A watcher that looks once whenever `look` is called. */
 async function watcher() {
@@ -32,7 +32,8 @@ async function watcher() {
       return new Promise<void>(resolve => (go = resolve));
     },
   };
-  const log = pino({ level: 'silent' });
+  const warnings: unknown[] = [];
+  const log = { debug: noLine, info: noLine, warn: ({ code }: { code?: unknown }) => void warnings.push(code) };
   const edges = { disk: realDisk };
   const ended = watchIncoming({ config: { stateDir }, edges, members, audit, log, world, life: life.signal });
   await looked.promise;
@@ -48,7 +49,7 @@ async function watcher() {
     go();
     await ended;
   };
-  return { cluster, folder, members, audit, look, end };
+  return { cluster, folder, members, audit, warnings, look, end };
 }
 
 void test('a roster that is dropped is taken, and its file goes', async () => {
@@ -134,5 +135,21 @@ void test('a file that is larger, or has more documents, than any is refused as 
     ['LIMIT_EXCEEDED', 'LIMIT_EXCEEDED'],
   );
   assert.equal((await readdir(folder)).filter(name => name.endsWith('.refused')).length, 2);
+  await end();
+});
+
+void test('what cannot be read holds back nothing that comes after it, and is told once', async () => {
+  const { cluster, folder, members, warnings, look, end } = await watcher();
+  await mkdir(join(folder, 'a.jwt'));
+  await look(3);
+  await writeFile(join(folder, 'roster.jwt'), await cluster.signRoster({ seq: 2, revoked: ['n2'] }));
+  await look(2);
+  assert.equal(members.roster.seq, 2);
+  assert.deepEqual(warnings, ['FILE_UNREADABLE']);
+  await rm(join(folder, 'a.jwt'), { recursive: true });
+  await look();
+  await mkdir(join(folder, 'a.jwt'));
+  await look(2);
+  assert.deepEqual(warnings, ['FILE_UNREADABLE', 'FILE_UNREADABLE'], 'again where it is new');
   await end();
 });
