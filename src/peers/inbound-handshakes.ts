@@ -46,7 +46,8 @@ export class InboundHandshakes {
     this.#pending.set(address, pending);
     raw.addEventListener('close', () => {
       this.#halfOpen.leave(host, pending);
-      this.#pending.delete(address);
+      // A later connection may have the same port already.
+      if (this.#pending.get(address) === pending) this.#pending.delete(address);
       this.#settle(pending, new MirrorError('HANDSHAKE_TIMEOUT', `${address} began no handshake in time`));
     });
   }

@@ -109,8 +109,8 @@ export class Table {
     this.#places.holdings.delete(peer);
     for (const places of [this.#places.node, this.#places.tags]) {
       const place = places.get(peer);
-      // Between the newest and the one before it.
-      if (place) places.set(peer, { ...place, seq: place.seq - 0.5 });
+      // Between the newest and the one before it, however often it is shut out meanwhile.
+      if (place) places.set(peer, { ...place, seq: Math.ceil(place.seq) - 0.5 });
     }
   }
 
