@@ -67,17 +67,16 @@ async function sealed(
 export async function openBackup(
   text: string,
   passphrase: () => Promise<string>,
-): Promise<{ readonly cluster: string; readonly files: Files }> {
+): Promise<{ readonly cluster: string; readonly files: Files; readonly sealed: boolean }> {
   const fields = new Fields(parse(text), 'the backup: ', 'STATE_INVALID');
   if (fields.integer('backup', { min: 1, max: Number.MAX_SAFE_INTEGER }) > VERSION)
     throw new MirrorError('STATE_NEWER', 'the backup is of a newer version of Pinnace');
   const cluster = fields.string('cluster');
   if (!isClusterId(cluster)) fields.fail('cluster', 'must be 32 hex digits');
-  const content = fields.boolean('sealed', true)
-    ? await unsealed(fields, cluster, await passphrase())
-    : wholeContent(fields);
+  const isSealed = fields.boolean('sealed', true);
+  const content = isSealed ? await unsealed(fields, cluster, await passphrase()) : wholeContent(fields);
   fields.end();
-  return { cluster, files: filesOf(content) };
+  return { cluster, files: filesOf(content), sealed: isSealed };
 }
 
 function parse(text: string): unknown {

@@ -100,9 +100,15 @@ export const clusterRestore: Command = {
     const { dir, roster: newer } = values;
     if (!file || more.length || typeof dir !== 'string')
       throw new MirrorError('USAGE', 'pinnace cluster restore takes one file, and --dir DIR');
-    const { cluster, files } = await openBackup(await readRosterFile(file), () =>
+    const { cluster, files, sealed } = await openBackup(await readRosterFile(file), () =>
       readPassphrase(values, io, 'the backup'),
     );
+    // Who has no passphrase could put one of his own keys in its place.
+    if (!sealed && values['passphrase-file'] !== undefined)
+      throw new MirrorError(
+        'PASSPHRASE_WRONG',
+        `${file} is under no passphrase: if it was made so, leave --passphrase-file out; else it was exchanged`,
+      );
     const roster = await judge(files, cluster, typeof newer === 'string' ? await readRosterFile(newer) : undefined);
     for (const name of files.keys()) await mustBeNew(join(dir, name));
     await realDisk.mkdir(dir);

@@ -163,7 +163,8 @@ export class ClusterFolder {
       for (const [of, until] of revoked) if (until + CREDENTIAL_LIFETIME_MS + DAY_MS < now) revoked.delete(of);
       const jwt = await issueRoster(issuer, {
         seq: change.seq ?? last.seq + 1,
-        issuedAt: Math.max(now, last.issuedAt),
+        // A new epoch is dated anew: nodes believe no clock below a roster's date, and who stole the key may have set any.
+        issuedAt: change.seq === undefined ? Math.max(now, last.issuedAt) : now,
         revoked,
         handovers: change.handovers ?? last.handovers,
       });

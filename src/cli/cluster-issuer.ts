@@ -4,7 +4,7 @@
  */
 import { join, resolve } from 'node:path';
 import { MirrorError } from '../errors.ts';
-import { EPOCH_SEQS, epochOf, issueHandover } from '../identity/handover.ts';
+import { EPOCH_SEQS, epochOf, HANDOVERS_MAX, issueHandover, recoveriesOf } from '../identity/handover.ts';
 import { type Issuer, issuerOf, newKey, sealKey } from '../identity/issuer.ts';
 import { rawPublicKey } from '../identity/key.ts';
 import type { Roster } from '../identity/roster.ts';
@@ -35,6 +35,11 @@ async function newIssuer(folder: ClusterFolder, passphrase: string | undefined, 
 async function announce(folder: ClusterFolder, last: Roster, ask: AskPassphrase, io: Io): Promise<Roster> {
   if (last.next)
     throw new MirrorError('USAGE', 'the next issuer is named already: renew all credentials, then give --finish');
+  if (last.handovers.length >= HANDOVERS_MAX)
+    throw new MirrorError(
+      'LIMIT_EXCEEDED',
+      `a roster carries ${HANDOVERS_MAX} handovers, and this one does: pinnace cluster recover begins anew`,
+    );
   const asked = asking(ask);
   const issuer = await folder.issuer(asked.ask);
   const next = await newIssuer(folder, asked.passphrase(), io);
@@ -112,7 +117,9 @@ ${RENEW_USAGE}
     const now = io.world.now();
     const epoch = epochOf(last.seq) + 1;
     const step = { cluster: id, from: last.signer, to: issuer.cluster.issuer, epoch, issuedAt: now };
-    const handovers = [...last.handovers, await issueHandover(key, step)];
+    const full = last.handovers.length >= HANDOVERS_MAX;
+    const before = full ? await recoveriesOf(last.handovers, folder.cluster) : last.handovers;
+    const handovers = [...before, await issueHandover(key, step)];
     const roster = await folder.nextRoster(issuer, now, { handovers, seq: epoch * EPOCH_SEQS + 1 });
     const target = { file: join(folder.dir, FILES.recovered) };
     const renewed = await renew(folder, issuer, roster, target, values, io);

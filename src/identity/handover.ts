@@ -87,10 +87,22 @@ export async function follow(handovers: readonly string[], anchor: Cluster): Pro
   return { steps, earlier };
 }
 
-/** True where the handover is the next step after `last`: by its key in its epoch, or by the recovery key into the next. */
+/** Of all handovers since the first issuer those that opened an epoch: whoever is in an earlier one follows by them alone. */
+export async function recoveriesOf(handovers: readonly string[], first: Cluster): Promise<readonly string[]> {
+  const { steps } = await follow(handovers, first);
+  return handovers.filter((_, at) => steps[at + 1]!.epoch > steps[at]!.epoch);
+}
+
+/**
+ * True where the handover is the next step after `last`: by its key in its epoch, or by the recovery key into the next.
+ * @throws ROSTER_INVALID where it says so and is by another: a list of forged ones costs one look at a signature, not one each
+ */
 async function leads(sealed: Sealed, { from, epoch }: Claims, last: Step, recovery?: Uint8Array): Promise<boolean> {
-  if (epoch === last.epoch) return sameKey(from, last.key) && isSignedBy(sealed, publicKeyFrom(last.key));
-  return epoch === last.epoch + 1 && recovery !== undefined && isSignedBy(sealed, publicKeyFrom(recovery));
+  const signer = epoch === last.epoch && sameKey(from, last.key) ? last.key : undefined;
+  const by = epoch === last.epoch + 1 ? recovery : signer;
+  if (by === undefined) return false;
+  if (await isSignedBy(sealed, publicKeyFrom(by))) return true;
+  throw new MirrorError('ROSTER_INVALID', 'handover: is not signed by whom it must be');
 }
 
 interface Claims {

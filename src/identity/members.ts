@@ -43,6 +43,9 @@ export async function openMembers(options: MembersOptions): Promise<OpenMembers>
 const namesOf = (roster: Roster): readonly string[] =>
   issuersOf(roster).map(key => Buffer.from(key).toString('base64url'));
 
+/** Why a credential does not hold, of a peer that may hold another. */
+const ENDED = ['CREDENTIAL_EXPIRED', 'CREDENTIAL_REVOKED', 'CREDENTIAL_INVALID'] as const;
+
 type Listener = Parameters<Members['onChange']>[0];
 
 export class OpenMembers implements Members {
@@ -79,8 +82,9 @@ export class OpenMembers implements Members {
       this.#take(proved);
       return this.node(peer) ?? proved.node;
     } catch (error) {
-      // It may have been renewed while it was away: what counts is what the issuer said last of this key.
-      const known = hasCode(error, 'CREDENTIAL_EXPIRED', 'CREDENTIAL_REVOKED') ? this.node(peer) : undefined;
+      // It may have been renewed while it was away, or shows one by the hand of a thief that nobody here ever followed: what
+      // counts is what the issuer said last of this key.
+      const known = hasCode(error, ...ENDED) ? this.node(peer) : undefined;
       if (known) return known;
       throw error;
     }

@@ -1,12 +1,17 @@
 /** Renewals, rotations, recoveries, backups: what the operator's commands write, and what they refuse. */
 import assert from 'node:assert/strict';
+import { createPrivateKey } from 'node:crypto';
 import { appendFile, chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { main } from '../../src/cli/main.ts';
 import { readCredential } from '../../src/identity/credential.ts';
+import { EPOCH_SEQS, HANDOVERS_MAX, issueHandover } from '../../src/identity/handover.ts';
+import { issuerOf, newKey } from '../../src/identity/issuer.ts';
+import { rawPublicKey } from '../../src/identity/key.ts';
 import { openMembers } from '../../src/identity/members.ts';
+import { issueRoster } from '../../src/identity/roster.ts';
 import { openSelf } from '../../src/identity/self.ts';
 import { realWorld } from '../../src/world.ts';
 import { DAY_MS, memoryKeep } from '../support/cluster.ts';
@@ -144,6 +149,51 @@ void test('a recovery needs the recovery key, not the issuer’s, and names node
   assert.equal(codeOf(wrong), 'STATE_INVALID');
 });
 
+void test('a recovery is dated by its own clock, not by a roster from the future that came before it', async () => {
+  const dir = await cluster('n1');
+  await pinnace(START + 800 * DAY_MS, 'roster', 'sign', '--dir', dir);
+  const again = await pinnace(START, 'roster', 'sign', '--dir', dir);
+  assert.equal(
+    (again.roster as { expiresAt: number }).expiresAt,
+    START + 890 * DAY_MS,
+    'dates of one issuer only grow',
+  );
+  const { roster } = await pinnace(START, 'cluster', 'recover', '--dir', dir);
+  assert.equal((roster as { expiresAt: number }).expiresAt, START + 90 * DAY_MS);
+  const [file = ''] = (await readdir(dir)).filter(name => name.endsWith('.token'));
+  const members = await membersOf(join(dir, file), START);
+  const [jwt = '', ...credentials] = (await text(dir, 'recovered.jwt')).trim().split('\n');
+  await members.offerRoster(jwt, credentials);
+  assert.equal(members.nodes().length, 1);
+});
+
+void test('where a roster carries no more handovers, a recovery leads there from everywhere, and rotations go on', async () => {
+  const dir = await cluster('n1');
+  const [k0, k1] = [createPrivateKey(await text(dir, 'issuer.key')), newKey(realWorld)];
+  const { id } = JSON.parse(await text(dir, 'cluster.json')) as { id: string };
+  const [file = ''] = (await readdir(dir)).filter(name => name.endsWith('.token'));
+  const away = await membersOf(join(dir, file), START);
+  const handovers: string[] = [];
+  for (let at = 0; at < HANDOVERS_MAX; at++) {
+    const [from, to] = at % 2 ? [k1, k0] : [k0, k1];
+    const draft = { cluster: id, from: rawPublicKey(from), to: rawPublicKey(to), epoch: 0, issuedAt: START };
+    handovers.push(await issueHandover(from, draft));
+  }
+  const draft = { seq: 200, issuedAt: START, revoked: new Map(), handovers };
+  await writeFile(join(dir, 'roster.jwt'), await issueRoster(issuerOf(id, k0), draft));
+  assert.equal(codeOf(await pinnace(START, 'cluster', 'rotate-issuer', '--dir', dir)), 'LIMIT_EXCEEDED');
+  assert.equal((await readdir(dir)).filter(name => name.startsWith('issuer')).length, 1, 'no key was made');
+  for (const epoch of [1, 2]) {
+    const { roster } = await pinnace(START, 'cluster', 'recover', '--dir', dir);
+    assert.equal((roster as { seq: number }).seq, epoch * EPOCH_SEQS + 1);
+    await pinnace(START, 'cluster', 'rotate-issuer', '--dir', dir);
+    await pinnace(START, 'cluster', 'rotate-issuer', '--finish', '--dir', dir);
+  }
+  const newest = (await text(dir, 'roster.jwt')).trim();
+  assert.equal(await away.offerRoster(newest), true);
+  assert.equal(away.roster.handovers.length, 4);
+});
+
 void test('a backup gives back the folder, and nothing over anything', async () => {
   const dir = await cluster('n1');
   await appendFile(join(dir, 'note.txt'), 'not the cluster’s');
@@ -189,6 +239,11 @@ void test('a backup without a passphrase is whole or nothing, and open only wher
   const foreign = JSON.parse(await text(out)) as { cluster: string };
   await writeFile(changed, JSON.stringify({ ...foreign, cluster: 'f'.repeat(32) }));
   assert.equal(codeOf(await pinnace(START, 'cluster', 'restore', changed, '--dir', fresh())), 'STATE_INVALID');
+  // A sealed one may have been exchanged for one that is not.
+  const passphrase = fresh();
+  await writeFile(passphrase, 'a long passphrase\n', { mode: 0o600 });
+  const by = ['--dir', fresh(), '--passphrase-file', passphrase];
+  assert.equal(codeOf(await pinnace(START, 'cluster', 'restore', out, ...by)), 'PASSPHRASE_WRONG');
   assert.equal(codeOf(await pinnace(START, 'cluster', 'restore', out, '--dir', fresh())), undefined);
 });
 

@@ -153,8 +153,8 @@ export const NAMED_BY_ISSUER: readonly Defence[] = [
   {
     defence: 'A handover is signed by the issuer before',
     file: 'identity/handover.ts',
-    find: 'return sameKey(from, last.key) && isSignedBy(sealed, publicKeyFrom(last.key));',
-    replace: 'return sameKey(from, last.key);',
+    find: 'if (await isSignedBy(sealed, publicKeyFrom(by))) return true;',
+    replace: 'if (by === signer || (await isSignedBy(sealed, publicKeyFrom(by)))) return true;',
     test: 'identity/issuers.test.ts',
     named: 'handovers that do not follow from one another prove nothing',
     code: 'ROSTER_INVALID',
@@ -162,8 +162,8 @@ export const NAMED_BY_ISSUER: readonly Defence[] = [
   {
     defence: 'Only the recovery key opens another epoch',
     file: 'identity/handover.ts',
-    find: 'recovery !== undefined && isSignedBy(sealed, publicKeyFrom(recovery))',
-    replace: 'true',
+    find: 'if (await isSignedBy(sealed, publicKeyFrom(by))) return true;',
+    replace: 'if (by !== signer || (await isSignedBy(sealed, publicKeyFrom(by)))) return true;',
     test: 'identity/issuers.test.ts',
     named: 'whoever holds the issuer’s key cannot reach another epoch, by no number and by no handover',
     code: 'ROSTER_INVALID',

@@ -173,6 +173,31 @@ void test('recovery beats whatever a thief has signed, and nothing of the stolen
     await assert.rejects(async () => members.offerRoster(await roster(k0, seq)));
 });
 
+void test('a thief who gave a node a credential by an issuer of his own does not keep it out after the recovery', async () => {
+  const [n1, n2, stranger] = [await node('n1'), await node('n2'), await node('n3')];
+  await n1.members.offerRoster(await roster(thief, 2, [await handover(k0, k0, thief)]));
+  const his = await credential(thief, 'n1', n1.peer, START + 1000);
+  await n1.members.offerCredential(his);
+  const recovered = await roster(k2, EPOCH_SEQS + 1, [rescue]);
+  await n2.members.offerRoster(recovered, [await credential(k2, 'n1', n1.peer, START + 2000)]);
+  // As a greeting does: the roster first, without its credential.
+  await n1.members.offerRoster(recovered);
+  assert.equal(n1.self.credential(), his);
+  assert.equal((await n2.members.admit(his, n1.peer)).issuedAt, START + 2000);
+  const other = await credential(thief, 'n3', stranger.peer, START + 1000);
+  await assert.rejects(n2.members.admit(other, stranger.peer), { code: 'CREDENTIAL_INVALID' });
+  await assert.rejects(n2.members.offerCredential(his), { code: 'CREDENTIAL_INVALID' });
+});
+
+void test('a handover that claims to follow and is forged ends it: a list of them costs one look at a signature', async () => {
+  for (const epoch of [0, 1]) {
+    const forged = await handover(thief, k0, thief, epoch);
+    await assert.rejects(async () => readRoster(await roster(k1, 2, [forged, first]), cluster), {
+      code: 'ROSTER_INVALID',
+    });
+  }
+});
+
 void test('whoever holds the issuer’s key cannot reach another epoch, by no number and by no handover', async () => {
   const { members } = await node('n1');
   await refused(members, await roster(k0, EPOCH_SEQS), 'ROSTER_INVALID');
