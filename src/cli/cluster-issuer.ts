@@ -121,7 +121,8 @@ ${RENEW_USAGE}
     const before = full ? await recoveriesOf(last.handovers, folder.cluster) : last.handovers;
     const handovers = [...before, await issueHandover(key, step)];
     const roster = await folder.nextRoster(issuer, now, { handovers, seq: epoch * EPOCH_SEQS + 1 });
-    const target = { file: join(folder.dir, FILES.recovered) };
+    // The old issuer ends, though nobody is on record: that needs the roster alone.
+    const target = { file: join(folder.dir, FILES.recovered), evenOfNobody: true };
     const renewed = await renew(folder, issuer, roster, target, values, io);
     const needTokens = await unrecoverable(folder);
     if (io.json)

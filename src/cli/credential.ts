@@ -32,6 +32,8 @@ export interface Target {
   readonly file: string;
   /** All nodes unless given. */
   readonly only?: string;
+  /** True where the roster alone is worth a file. */
+  readonly evenOfNobody?: boolean;
 }
 
 /**
@@ -42,7 +44,7 @@ export async function renew(
   folder: ClusterFolder,
   issuer: Issuer,
   roster: Roster,
-  { file, only }: Target,
+  { file, only, evenOfNobody = false }: Target,
   values: Values,
   io: Io,
 ): Promise<Renewed> {
@@ -50,7 +52,7 @@ export async function renew(
   const kept = typeof credentials === 'string' ? await readCredentials(keepAt(realDisk, credentials)) : [];
   const known = await knownNodes(kept, folder.cluster.id, roster);
   const { issued, leftOut } = planRenewal(await folder.book(), roster, known, io.world.now(), only);
-  if (!issued.length) throw new MirrorError('CONTENT_ABSENT', nobody(folder, leftOut, only));
+  if (!issued.length && !evenOfNobody) throw new MirrorError('CONTENT_ABSENT', nobody(folder, leftOut, only));
   const lines = [roster.jwt, ...(await signRenewal(issuer, issued))];
   const text = `${lines.join('\n')}\n`;
   if (lines.length > DOCUMENTS_MAX || text.length > INCOMING_MAX_BYTES)
@@ -64,15 +66,18 @@ export async function renew(
 function nobody({ dir }: ClusterFolder, leftOut: readonly LeftOut[], only?: string): string {
   const [left] = leftOut;
   if (!left) return `no token${only === undefined ? '' : ` for ${only}`} is on record in ${dir}`;
-  return `nobody is renewed: ${left.node} is left out (${left.why})`;
+  return `nobody is renewed; ${whyLeft(left)}`;
 }
+
+const whyLeft = ({ node, why }: LeftOut): string =>
+  `left out: ${node} (${why}${why === 'revoked' ? '' : ': give --credentials, or make a new token'})`;
 
 /** Tells a person what was renewed, and who was not. */
 export function tellRenewed({ file, renewed, leftOut }: Renewed, io: Io): void {
   const until = new Date(io.world.now() + CREDENTIAL_LIFETIME_MS).toISOString();
-  io.out(`${file}: credentials of ${renewed.length} nodes until ${until}: ${renewed.join(', ')}\n`);
-  for (const { node, why } of leftOut)
-    io.out(`left out: ${node} (${why}${why === 'revoked' ? '' : ': give --credentials, or make a new token'})\n`);
+  const names = renewed.length ? ` until ${until}: ${renewed.join(', ')}` : '';
+  io.out(`${file}: credentials of ${renewed.length} nodes${names}\n`);
+  for (const left of leftOut) io.out(`${whyLeft(left)}\n`);
 }
 
 export const credentialRenew: Command = {

@@ -3,7 +3,8 @@ import { MirrorError } from '../errors.ts';
 import { parsePeerId } from '../oci/oci.ts';
 import type { ClusterFolder } from './cluster-folder.ts';
 import type { Command } from './command.ts';
-import { folderOf, ROSTER_OPTIONS, ROSTER_USAGE, rosterJson, signNext, tellRoster } from './roster.ts';
+import { passphraseFor } from './passphrase.ts';
+import { folderOf, ROSTER_OPTIONS, ROSTER_USAGE, rosterJson, tellRoster } from './roster.ts';
 
 /** Which name or key, and up to when; a token may be dated a moment ahead of the clock. */
 async function target(folder: ClusterFolder, of: string, now: number): Promise<ReadonlyMap<string, number>> {
@@ -28,9 +29,10 @@ export const revoke: Command = {
     if (!of || more.length) throw new MirrorError('USAGE', 'pinnace revoke takes one node name or peer id');
     const folder = await folderOf(values);
     const revoked = await target(folder, of, io.world.now());
-    // A roster forgets what has expired by itself; renewals must not.
+    const issuer = await folder.issuer(passphraseFor(values, io));
+    // A roster forgets what has expired by itself; renewals must not. Who turned back at the passphrase revoked nobody.
     for (const [name, before] of revoked) await folder.record({ revoked: name, before });
-    const roster = await signNext(folder, values, io, { revoked });
+    const roster = await folder.nextRoster(issuer, io.world.now(), { revoked });
     if (io.json) return io.out(`${JSON.stringify({ revoked: of, roster: rosterJson(folder, roster) })}\n`);
     io.out(`${of} is revoked as soon as the nodes have this roster:\n`);
     tellRoster(folder, roster, io);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { MirrorError } from '../errors.ts';
 import type { Roster } from '../identity/roster.ts';
 import { noPositionals } from './cluster.ts';
-import { ClusterFolder, FILES, type RosterChange } from './cluster-folder.ts';
+import { ClusterFolder, FILES } from './cluster-folder.ts';
 import type { Command, Io } from './command.ts';
 import { PASSPHRASE_OPTIONS, PASSPHRASE_USAGE, passphraseFor } from './passphrase.ts';
 
@@ -17,17 +17,6 @@ type Values = Readonly<Record<string, unknown>>;
 /** The folder that the options name. @throws FILE_UNREADABLE, STATE_INVALID, STATE_NEWER */
 export const folderOf = ({ dir }: Values): Promise<ClusterFolder> =>
   ClusterFolder.open(typeof dir === 'string' ? dir : '.');
-
-/** Signs the next roster of `folder`. @throws PASSPHRASE_WRONG, SECRET_EXPOSED, FILE_EXISTS */
-export async function signNext(
-  folder: ClusterFolder,
-  values: Values,
-  io: Io,
-  change: RosterChange = {},
-): Promise<Roster> {
-  const issuer = await folder.issuer(passphraseFor(values, io));
-  return folder.nextRoster(issuer, io.world.now(), change);
-}
 
 /** What a roster is, for --json. */
 export const rosterJson = ({ dir }: ClusterFolder, { seq, expiresAt, revoked }: Roster): object => ({
@@ -56,7 +45,8 @@ export const rosterSign: Command = {
   async run({ values, positionals }, io) {
     noPositionals(positionals, 'roster sign');
     const folder = await folderOf(values);
-    const roster = await signNext(folder, values, io);
+    const issuer = await folder.issuer(passphraseFor(values, io));
+    const roster = await folder.nextRoster(issuer, io.world.now());
     if (io.json) return io.out(`${JSON.stringify({ roster: rosterJson(folder, roster) })}\n`);
     tellRoster(folder, roster, io);
   },

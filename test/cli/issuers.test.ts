@@ -149,6 +149,30 @@ void test('a recovery needs the recovery key, not the issuer’s, and names node
   assert.equal(codeOf(wrong), 'STATE_INVALID');
 });
 
+void test('a recovery of a cluster of which nobody is on record still ends the old issuer', async () => {
+  const dir = await cluster('n1');
+  const [file = ''] = (await readdir(dir)).filter(name => name.endsWith('.token'));
+  await rm(join(dir, 'issued.jsonl'));
+  const said = await pinnace(START, 'cluster', 'recover', '--dir', dir);
+  assert.deepEqual([codeOf(said), said.renewed], [undefined, []]);
+  const members = await membersOf(join(dir, file), START);
+  assert.equal(await members.offerRoster((await text(dir, 'recovered.jwt')).trim()), true);
+  assert.equal(members.nodes().length, 0);
+});
+
+void test('who turns back at the passphrase has revoked nobody', async () => {
+  const [dir, passphrase, wrong] = [fresh(), fresh(), fresh()];
+  await writeFile(passphrase, 'a long passphrase\n', { mode: 0o600 });
+  await writeFile(wrong, 'another passphrase\n', { mode: 0o600 });
+  const by = ['--dir', dir, '--passphrase-file', passphrase];
+  await pinnace(START, 'cluster', 'init', ...by);
+  await pinnace(START, 'token', 'create', '--node', 'n1', '--out', fresh(), ...by);
+  const turned = await pinnace(START + DAY_MS, 'revoke', 'n1', '--dir', dir, '--passphrase-file', wrong);
+  assert.equal(codeOf(turned), 'PASSPHRASE_WRONG');
+  const { renewed } = await pinnace(START + 2 * DAY_MS, 'credential', 'renew', '--all', ...by);
+  assert.deepEqual(renewed, ['n1']);
+});
+
 void test('a recovery is dated by its own clock, not by a roster from the future that came before it', async () => {
   const dir = await cluster('n1');
   await pinnace(START + 800 * DAY_MS, 'roster', 'sign', '--dir', dir);
