@@ -25,6 +25,8 @@ export interface Renewed {
   readonly file: string;
   readonly renewed: readonly string[];
   readonly leftOut: readonly LeftOut[];
+  /** Renewed by a token that may not be in use yet. */
+  readonly rekeyed: readonly string[];
 }
 
 /** Where a renewal goes. */
@@ -51,7 +53,7 @@ export async function renew(
   const { credentials } = values;
   const kept = typeof credentials === 'string' ? await readCredentials(keepAt(realDisk, credentials)) : [];
   const known = await knownNodes(kept, folder.cluster.id, roster);
-  const { issued, leftOut } = planRenewal(await folder.book(), roster, known, io.world.now(), only);
+  const { issued, leftOut, rekeyed } = planRenewal(await folder.book(), roster, known, io.world.now(), only);
   if (!issued.length && !evenOfNobody) throw new MirrorError('CONTENT_ABSENT', nobody(folder, leftOut, only));
   const lines = [roster.jwt, ...(await signRenewal(issuer, issued))];
   const text = `${lines.join('\n')}\n`;
@@ -60,7 +62,7 @@ export async function renew(
   // A credential on record that was not written harms nobody; one that is not on record is not revoked by its name.
   await folder.record(...issued);
   await keepAt(realDisk, file).write(Buffer.from(text));
-  return { file, renewed: issued.map(({ node }) => node), leftOut };
+  return { file, renewed: issued.map(({ node }) => node), leftOut, rekeyed };
 }
 
 function nobody({ dir }: ClusterFolder, leftOut: readonly LeftOut[], only?: string): string {
@@ -73,11 +75,13 @@ const whyLeft = ({ node, why }: LeftOut): string =>
   `left out: ${node} (${why}${why === 'revoked' ? '' : ': give --credentials, or make a new token'})`;
 
 /** Tells a person what was renewed, and who was not. */
-export function tellRenewed({ file, renewed, leftOut }: Renewed, io: Io): void {
+export function tellRenewed({ file, renewed, leftOut, rekeyed }: Renewed, io: Io): void {
   const until = new Date(io.world.now() + CREDENTIAL_LIFETIME_MS).toISOString();
   const names = renewed.length ? ` until ${until}: ${renewed.join(', ')}` : '';
   io.out(`${file}: credentials of ${renewed.length} nodes${names}\n`);
   for (const left of leftOut) io.out(`${whyLeft(left)}\n`);
+  for (const node of rekeyed)
+    io.out(`${node} is renewed by its newest token: while it runs with the one before, it is shut out by this file\n`);
 }
 
 export const credentialRenew: Command = {

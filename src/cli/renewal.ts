@@ -21,6 +21,8 @@ export interface Renewal {
   /** What to put on record. */
   readonly issued: readonly Issued[];
   readonly leftOut: readonly LeftOut[];
+  /** Renewed by the key of a token that nothing here shows in use, after another: who runs with that is shut out. */
+  readonly rekeyed: readonly string[];
 }
 
 /** Credentials that a node knows, as far as issuers of the cluster signed them. */
@@ -60,15 +62,25 @@ export function planRenewal(book: Book, roster: Roster, known: KnownNodes, now: 
   const newest = newestOf([...book.issued, ...known.counting.map(issuedOf)]);
   const issued: Issued[] = [];
   const leftOut: LeftOut[] = [];
+  const rekeyed: string[] = [];
   for (const one of [...newest.values()].sort((a, b) => (a.node < b.node ? -1 : 1))) {
     if (only !== undefined && one.node !== only) continue;
     const said = one.roles ? one : saidOf(one, known);
     if (isTakenBack(one, book, roster)) leftOut.push({ node: one.node, why: 'revoked' });
     else if (!said?.roles) leftOut.push({ node: one.node, why: 'roles not on record' });
-    else issued.push({ ...said, issuedAt: laterThan(one.issuedAt, now) });
+    else {
+      const { node, peer, roles, zone } = said;
+      const place = zone === undefined ? {} : { zone };
+      issued.push({ node, peer, issuedAt: laterThan(one.issuedAt, now), roles, ...place });
+      if (one.token !== undefined && followsAnother(one, book, roster)) rekeyed.push(one.node);
+    }
   }
-  return { issued, leftOut };
+  return { issued, leftOut, rekeyed };
 }
+
+/** True where another key of that name was issued, and not taken back. */
+const followsAnother = ({ node, peer }: Issued, book: Book, roster: Roster): boolean =>
+  book.issued.some(other => other.node === node && other.peer !== peer && !isTakenBack(other, book, roster));
 
 /** What the newest known credential says of a key whose record says little. */
 function saidOf(one: Issued, { all }: KnownNodes): Issued | undefined {

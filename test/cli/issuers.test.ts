@@ -149,6 +149,17 @@ void test('a recovery needs the recovery key, not the issuer’s, and names node
   assert.equal(codeOf(wrong), 'STATE_INVALID');
 });
 
+void test('a renewal by a token that came after another says so once: who still runs with that is shut out', async () => {
+  const dir = await cluster('n1', 'n2');
+  await token(dir, 'n2', START + DAY_MS);
+  const renew = () => pinnace(START + 2 * DAY_MS, 'credential', 'renew', '--all', '--dir', dir);
+  assert.deepEqual((await renew()).rekeyed, ['n2']);
+  assert.deepEqual((await renew()).rekeyed, []);
+  const lines = (await text(dir, 'issued.jsonl')).split('\n').filter(Boolean);
+  const formats = lines.map(line => (JSON.parse(line) as { token?: number }).token);
+  assert.deepEqual(formats, [2, 2, 2, ...Array.from({ length: 4 }, () => undefined)], 'a renewal is no token');
+});
+
 void test('a recovery of a cluster of which nobody is on record still ends the old issuer', async () => {
   const dir = await cluster('n1');
   const [file = ''] = (await readdir(dir)).filter(name => name.endsWith('.token'));
