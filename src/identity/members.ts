@@ -14,6 +14,7 @@ import { Known, MEMBERS_MAX } from './known.ts';
 import { readCredentials, writeCredentials } from './members-file.ts';
 import { issuersOf, type Roster, readRoster, revokes, under } from './roster.ts';
 import type { OpenSelf } from './self.ts';
+import { claimedIssuer, urnOf } from './signed.ts';
 
 /** How long new credentials may wait to be written, in milliseconds: a whole cluster that joins costs a few writes. */
 const FLUSH_MS = 1000;
@@ -42,9 +43,6 @@ export async function openMembers(options: MembersOptions): Promise<OpenMembers>
 
 const namesOf = (roster: Roster): readonly string[] =>
   issuersOf(roster).map(key => Buffer.from(key).toString('base64url'));
-
-/** Why a credential does not hold, of a peer that may hold another. */
-const ENDED = ['CREDENTIAL_EXPIRED', 'CREDENTIAL_REVOKED', 'CREDENTIAL_INVALID'] as const;
 
 type Listener = Parameters<Members['onChange']>[0];
 
@@ -82,9 +80,8 @@ export class OpenMembers implements Members {
       this.#take(proved);
       return this.node(peer) ?? proved.node;
     } catch (error) {
-      // It may have been renewed while it was away, or shows one by the hand of a thief that nobody here ever followed: what
-      // counts is what the issuer said last of this key.
-      const known = hasCode(error, ...ENDED) ? this.node(peer) : undefined;
+      // It may have been renewed while it was away: what counts is what the issuer said last of this key.
+      const known = this.#mayHaveEnded(credential, error) ? this.node(peer) : undefined;
       if (known) return known;
       throw error;
     }
@@ -150,6 +147,12 @@ export class OpenMembers implements Members {
 
   #prove(jwt: string, peer?: PeerId, roster = this.#roster): Promise<Proved> {
     return proveCredential(jwt, this.#options.self.cluster.id, roster, peer);
+  }
+
+  /** A thief of an issuer's key may have given it one by a key that nobody here ever followed: it says this cluster, too. */
+  #mayHaveEnded(credential: string, error: unknown): boolean {
+    if (hasCode(error, 'CREDENTIAL_INVALID')) return claimedIssuer(credential) === urnOf(this.#options.self.cluster.id);
+    return hasCode(error, 'CREDENTIAL_EXPIRED', 'CREDENTIAL_REVOKED');
   }
 
   /** True where the roster in force leaves a credential standing, whatever the time. */

@@ -116,7 +116,7 @@ export async function openDocument(
   throw refusal(form, "is not signed by this cluster's issuer");
 }
 
-/** Who a document that was not proved says that it is from; only good for naming a refusal. */
+/** Who a document that was not proved says that it is from; only good for naming a refusal, or for asking another proof. */
 export function claimedIssuer(jwt: string): string | undefined {
   try {
     const claims = canonical(SHAPE.exec(jwt)?.[2] ?? '') as { iss?: unknown } | null;

@@ -184,6 +184,7 @@ void test('a thief who gave a node a credential by an issuer of his own does not
   await n1.members.offerRoster(recovered);
   assert.equal(n1.self.credential(), his);
   assert.equal((await n2.members.admit(his, n1.peer)).issuedAt, START + 2000);
+  await assert.rejects(n2.members.admit('x.y.z', n1.peer), { code: 'CREDENTIAL_INVALID' });
   const other = await credential(thief, 'n3', stranger.peer, START + 1000);
   await assert.rejects(n2.members.admit(other, stranger.peer), { code: 'CREDENTIAL_INVALID' });
   await assert.rejects(n2.members.offerCredential(his), { code: 'CREDENTIAL_INVALID' });
