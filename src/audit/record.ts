@@ -59,6 +59,9 @@ export interface End {
   readonly torn: boolean;
 }
 
+/** What a power cut leaves of a line that was not yet on the disk: nothing, its beginning, or zeros. */
+const REST = /^(?:\{(?:.*[^}])?)?\0*$/s;
+
 /** Reads the last bytes of a log, whose start may lie anywhere. @throws STATE_INVALID where they are not of an audit log */
 export function endOf(tail: Uint8Array): End {
   const lines = Buffer.from(tail).toString().split('\n');
@@ -67,7 +70,7 @@ export function endOf(tail: Uint8Array): End {
     const record = numberOf(line);
     if (record !== undefined) return { record, torn };
   }
-  if (lines.some(line => line !== ''))
+  if (lines.some(line => !REST.test(line)))
     throw new MirrorError(
       'STATE_INVALID',
       'the end of the audit log is no audit log: move the file away and start again',

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Event } from '../../src/audit/audit.ts';
 import { endOf, formatRecord, LINE_MAX_BYTES } from '../../src/audit/record.ts';
+import { hasCode } from '../../src/errors.ts';
 
 const ENVELOPE = { record: 1, time: 0, self: 'n1', policy: 'aa' };
 const line = (reason: string): string => formatRecord(ENVELOPE, { event: 'node.stopped', reason });
@@ -55,6 +56,14 @@ void test('the end of a log is its last whole record, whatever stands before it'
   assert.deepEqual(endOf(Buffer.from('{"record":1')), { record: 0, torn: true });
   assert.deepEqual(endOf(Buffer.from('ord":1}\n{"record":2}\n')), { record: 2, torn: false });
   assert.deepEqual(endOf(Buffer.from('{"record":2}\n{"rec\n\n')), { record: 2, torn: false });
+  // Power was lost twice before a first record was whole, and the disk had made room for more than came.
+  for (const rest of ['{"rec', '{', '\0\0\0', '{"rec\0\0', ''])
+    assert.deepEqual(endOf(Buffer.from(`${rest}\n\0\0`)), { record: 0, torn: true });
+  for (const foreign of ['text\n', '{"other":1}\n', '\0\0text\n'])
+    assert.throws(
+      () => endOf(Buffer.from(foreign)),
+      error => hasCode(error, 'STATE_INVALID'),
+    );
   // Nothing could be numbered after that one.
   assert.deepEqual(endOf(Buffer.from(`{"record":2}\n{"record":${Number.MAX_SAFE_INTEGER}}\n`)), {
     record: 2,
