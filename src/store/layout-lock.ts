@@ -34,7 +34,11 @@ async function acquire(disk: Disk, folder: string, world: World): Promise<string
   const file = await disk.create(ticket);
   try {
     const owner = Buffer.from(await disk.owner());
-    await closeAfter(file, () => file.write(owner, 0));
+    await closeAfter(file, async () => {
+      await file.write(owner, 0);
+      // After a power cut, whoever finds the lock must be able to read whose it was.
+      await file.sync();
+    });
     const until = world.monotonic() + WAIT_MS;
     for (;;) {
       const lock = await tryOnce(disk, folder, world, ticket);

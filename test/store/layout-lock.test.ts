@@ -35,7 +35,10 @@ function seenBy(disk: MemoryDisk, owner: string, chance: () => number): Disk {
     touch: (path, ms) => disk.touch(path, ms),
     free: () => disk.free(),
     watch: (folder, changed, signal) => disk.watch(folder, changed, signal),
-    owner: () => Promise.resolve(owner),
+    owner: () => {
+      disk.self = owner;
+      return disk.owner();
+    },
     isGone: who => late(() => disk.isGone(who)),
   };
 }
@@ -156,6 +159,19 @@ void describe('the lock of a layout', () => {
     };
     await lockedIn(disk, FOLDER, { ...quick, now: () => now, sleep }, () => Promise.resolve());
     assert.ok(looks >= 2 && looks <= 4, `${looks} looks`);
+  });
+
+  void it('can be read, and is passed on at once, after a power cut', async () => {
+    const disk = await folderIn(new MemoryDisk());
+    const dead = disk.self;
+    void lockedIn(disk, FOLDER, quick, () => new Promise(() => undefined));
+    await new Promise(setImmediate);
+    assert.deepEqual(await disk.list(FOLDER), ['1']);
+    disk.end(dead);
+    disk.crash();
+    disk.self = 'process-2';
+    const sleep = (): Promise<void> => Promise.reject(new Error('it waits'));
+    await lockedIn(disk, FOLDER, { ...quick, sleep }, () => Promise.resolve());
   });
 
   void it('goes on from a process that was killed, and waits for one that lives', async t => {
