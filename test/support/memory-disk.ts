@@ -1,6 +1,7 @@
 /**
  * A disk in memory: bounded, so that it can be full, and able to lose power. Promises: a name that is removed leaves the
- * file readable to who has it open, as on a real one; after `crash` only synced bytes are left.
+ * file readable to who has it open, as on a real one; after `crash` synced bytes and synced names are left for sure, and
+ * of what came since only what luck leaves: the last names go back in their order, ends of files are torn or zeros.
  */
 import { dirname } from 'node:path';
 import { MirrorError } from '../../src/errors.ts';
@@ -27,6 +28,12 @@ export interface MemoryDiskSettings {
   readonly now?: () => number;
 }
 
+/** Changes of names that a crash can take back; older ones have reached the disk by themselves. */
+const NAMES_AT_RISK = 32;
+
+/** Luck at a crash: a whole number from 0 to `most`. */
+export type Luck = (most: number) => number;
+
 const failure = (code: string, what: string): MirrorError =>
   new MirrorError('FILE_UNREADABLE', `${what}: ${code}`, { cause: Object.assign(new Error(code), { code }) });
 
@@ -35,6 +42,9 @@ export class MemoryDisk implements Disk {
   readonly #folders = new Set<string>(['/']);
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #gone = new Set<string>();
+  readonly #owners = new Set<string>();
+  /** Takes back the last changes of names, the newest last, since a folder was synced. */
+  readonly #takeBack: (() => void)[] = [];
   readonly #now: () => number;
   #capacity: number;
   #inodes = 0;
@@ -58,15 +68,22 @@ export class MemoryDisk implements Disk {
     this.#failWrites = fail;
   }
 
-  /** Power is lost: what was not synced is cut away. Names stay as they are. */
-  crash(): void {
-    for (const inode of this.#files.values()) {
-      this.#grow(inode, inode.synced.length - inode.size);
-      inode.bytes = inode.synced.slice();
-      inode.shared = false;
-      inode.size = inode.synced.length;
+  /** Power is lost: what was not synced is cut away, or, with `luck`, is there in part. Without it names stay as they are. */
+  crash(luck: Luck = () => 0): void {
+    for (let back = luck(this.#takeBack.length); back > 0; back--) this.#takeBack.pop()?.();
+    this.#takeBack.splice(0);
+    const inodes = new Set(this.#files.values());
+    for (const inode of inodes) {
+      const { synced } = inode;
+      const kept = luck(Math.max(0, inode.size - synced.length));
+      const bytes = new Uint8Array(synced.length + kept);
+      bytes.set(synced);
+      // Room was found for it, and the bytes themselves may not have come.
+      if (luck(1) === 1) bytes.set(inode.bytes.subarray(synced.length, bytes.length), synced.length);
+      Object.assign(inode, { bytes, synced: bytes, shared: true, size: bytes.length, open: 0 });
       inode.changes += 1;
     }
+    this.#used = [...inodes].reduce((all, { size }) => all + size, 0);
   }
 
   /** The process of that owner line has ended. */
@@ -83,6 +100,7 @@ export class MemoryDisk implements Disk {
   /** Puts a file there, synced. */
   poke(path: string, bytes: Uint8Array, mode = 0o600): void {
     const inode = this.#make(path, mode);
+    this.#takeBack.splice(0);
     this.#grow(inode, bytes.length);
     const copy = new Uint8Array(bytes);
     Object.assign(inode, { bytes: copy, synced: copy, shared: true, size: bytes.length });
@@ -107,10 +125,16 @@ export class MemoryDisk implements Disk {
     const inode = this.#files.get(from);
     if (!inode) throw failure('ENOENT', from);
     if (from === to) return;
+    const replaced = this.#files.get(to);
     this.#files.delete(from);
-    await this.remove(to);
+    if (replaced) this.#unlink(replaced);
     this.#files.set(to, inode);
     inode.changes += 1;
+    this.#atRisk(() => {
+      this.#files.set(from, inode);
+      if (replaced) this.#relink(to, replaced);
+      else this.#files.delete(to);
+    });
     this.#tell(from);
     this.#tell(to);
   }
@@ -122,6 +146,10 @@ export class MemoryDisk implements Disk {
     inode.names += 1;
     inode.changes += 1;
     this.#files.set(to, inode);
+    this.#atRisk(() => {
+      this.#files.delete(to);
+      inode.names -= 1;
+    });
     this.#tell(to);
     return true;
   }
@@ -130,8 +158,8 @@ export class MemoryDisk implements Disk {
     const inode = this.#files.get(path);
     if (!inode) return;
     this.#files.delete(path);
-    inode.names -= 1;
-    this.#release(inode);
+    this.#unlink(inode);
+    this.#atRisk(() => this.#relink(path, inode));
     this.#tell(path);
   }
 
@@ -155,6 +183,8 @@ export class MemoryDisk implements Disk {
 
   async syncFolder(folder: string): Promise<void> {
     if (!this.#folders.has(folder)) throw failure('ENOENT', folder);
+    // Changes of names reach the disk in their order, whatever their folders.
+    this.#takeBack.splice(0);
   }
 
   async touch(path: string, modifiedAt: number): Promise<void> {
@@ -182,20 +212,18 @@ export class MemoryDisk implements Disk {
   }
 
   async owner(): Promise<string> {
+    this.#owners.add(this.self);
     return this.self;
   }
 
   async isGone(owner: string): Promise<boolean | undefined> {
-    return this.#gone.has(owner);
+    return this.#gone.has(owner) || (this.#owners.has(owner) ? false : undefined);
   }
 
   #make(path: string, mode: number): Inode {
     if (!this.#folders.has(dirname(path))) throw failure('ENOENT', path);
     const before = this.#files.get(path);
-    if (before) {
-      before.names -= 1;
-      this.#release(before);
-    }
+    if (before) this.#unlink(before);
     this.#inodes += 1;
     const empty = new Uint8Array(0);
     const inode = {
@@ -211,8 +239,28 @@ export class MemoryDisk implements Disk {
       open: 0,
     };
     this.#files.set(path, inode);
+    this.#atRisk(() => {
+      if (before) this.#relink(path, before);
+      else this.#files.delete(path);
+    });
     this.#tell(path);
     return inode;
+  }
+
+  #atRisk(takeBack: () => void): void {
+    this.#takeBack.push(takeBack);
+    if (this.#takeBack.length > NAMES_AT_RISK) this.#takeBack.shift();
+  }
+
+  #unlink(inode: Inode): void {
+    inode.names -= 1;
+    this.#release(inode);
+  }
+
+  /** At a crash alone, which counts what is used anew. */
+  #relink(path: string, inode: Inode): void {
+    inode.names += 1;
+    this.#files.set(path, inode);
   }
 
   #grow(inode: Inode, by: number): void {
