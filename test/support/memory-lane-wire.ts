@@ -63,6 +63,14 @@ export class LaneNetwork {
       if (socket.host === host && (other === undefined || socket.remoteAddress === other)) socket.lose();
   }
 
+  /** Ends of lanes that are open at `host`, with `other` at the far end. */
+  between(host: string, other: string): number {
+    let count = 0;
+    for (const socket of this.#sockets)
+      if (socket.host === host && socket.remoteAddress === other && socket.open) count++;
+    return count;
+  }
+
   /** Nobody listens on `host` any more. */
   vanish(host: string): void {
     for (const where of this.#listening.keys()) if (parseAddress(where).host === host) this.#listening.delete(where);
@@ -134,6 +142,10 @@ export class MemorySocket implements LaneSocket {
     this.closed = new Promise(resolve => {
       this.#close = () => resolve(undefined);
     });
+  }
+
+  get open(): boolean {
+    return !this.#gone;
   }
 
   connect(other: MemorySocket): void {

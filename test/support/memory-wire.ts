@@ -10,6 +10,8 @@ import { type Carry, type MemoryStream, Pipe, streams } from './memory-stream.ts
 import { arrival, atOnce, type Transit, unless } from './transit.ts';
 
 const GOSSIP_MAX_BYTES = 64 * 1024;
+/** Messages that are known again when they come once more; older ones are judged anew, as after a while on libp2p. */
+const SEEN_MAX = 32;
 const GREETING: StreamLimits = { maxFrame: 256 * 1024, maxInbound: 1 };
 
 type Judge = (from: PeerId, message: Uint8Array) => Promise<'accept' | 'ignore' | 'reject'>;
@@ -172,7 +174,7 @@ export class MemoryWire implements ControlWire {
 
   async publish(topic: string, message: Uint8Array): Promise<void> {
     if (message.length > GOSSIP_MAX_BYTES) throw new MirrorError('LIMIT_EXCEEDED', `${message.length} bytes of gossip`);
-    this.#seen.add(idOf(message));
+    this.#see(idOf(message));
     this.#pass(topic, message);
   }
 
@@ -183,14 +185,20 @@ export class MemoryWire implements ControlWire {
   /** Gossip that `from` brings. */
   async heard(from: PeerId, topic: string, message: Uint8Array): Promise<void> {
     const judge = this.#judges.get(topic);
-    if (!judge || this.#seen.has(idOf(message))) return;
-    this.#seen.add(idOf(message));
+    const id = idOf(message);
+    if (!judge || this.#seen.has(id)) return;
+    this.#see(id);
     if ((await judge(from, message)) === 'accept') this.#pass(topic, message, from);
   }
 
   async close(): Promise<void> {
     for (const end of this.#ends) await this.disconnect(end.link.peer);
     this.vanish();
+  }
+
+  #see(id: string): void {
+    this.#seen.add(id);
+    for (const oldest of this.#seen) if (this.#seen.size > SEEN_MAX) this.#seen.delete(oldest);
   }
 
   /** Cuts the node off without a word: nobody is told, nobody can dial it. */
