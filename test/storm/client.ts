@@ -17,12 +17,19 @@ const TRIES_MAX = 6;
 
 /** What happens while it pulls. */
 export interface Witness {
-  /** A request is asked or has ended; `answered` says that its headers came. */
-  readonly asked: (what: string) => { answered(): void; ended(): void };
+  /** A request is asked, by tag or by digest. */
+  readonly asked: (what: string, by: 'tag' | 'digest') => Asked;
   /** Bytes were handed over that are not those of the content. */
   readonly untrue: (digest: Digest, offset: number) => void;
-  /** The first byte of a content, or a tag's answer, was handed over. */
-  readonly handed: (event: 'pull.started' | 'tag.resolved', digest: Digest) => void;
+}
+
+/** A request, as it is seen. */
+export interface Asked {
+  /** Its headers came. */
+  answered(): void;
+  /** Its first byte came, of the content of that digest. */
+  handed(digest: Digest): void;
+  ended(): void;
 }
 
 export interface PullOutcome {
@@ -42,7 +49,6 @@ export async function pullThrough(
     const bytes = await take(node, image, image.target.digest, `manifests/${what}`, witness);
     if (!isTrue(image, image.target.digest, 0, bytes))
       throw new MirrorError('DIGEST_MISMATCH', `${image.name} became another image`);
-    if (by === 'tag') witness.handed('tag.resolved', image.target.digest);
     const blob = (digest: Digest): Promise<Buffer> => take(node, image, digest, `blobs/${digest}`, witness);
     await blob(image.config.digest);
     await Promise.all(image.layers.map(({ digest }) => blob(digest)));
@@ -63,7 +69,9 @@ async function take(
   const parts: Buffer[] = [];
   let at = 0;
   for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const request = witness.asked(`${node.name} ${path} from ${at}`);
+    let begun = false;
+    const by = path === `manifests/${image.reference.tag}` ? 'tag' : 'digest';
+    const request = witness.asked(`${node.name} ${path} from ${at}`, by);
     try {
       const { rooms } = node.running ?? {};
       if (!rooms) throw new MirrorError('PEER_UNREACHABLE', `${node.name} is down`);
@@ -82,7 +90,8 @@ async function take(
         const read = await body.read(into, at);
         if (read === 0) break;
         const piece = into.subarray(0, read);
-        if (parts.length === 0) witness.handed('pull.started', digest);
+        if (!begun) request.handed(digest);
+        begun = true;
         if (path.startsWith('blobs/') && !isTrue(image, digest, at, piece)) witness.untrue(digest, at);
         parts.push(piece);
         at += read;

@@ -10,6 +10,8 @@ const COLLUDERS = 2;
 const IMAGE = { name: 'r.test/shared/app:1', layers: [3_000_000] };
 /** Simulated ms: the first pulls, the honest import, the second pulls. */
 const [FIRST_MS, HONEST_MS, SECOND_MS] = [20_000, 40_000, 50_000];
+/** When the honest node has it, where the colluders are contested. */
+const CONTESTED_MS = 1_000;
 const SECONDS = 60;
 
 export interface Collusion {
@@ -21,7 +23,8 @@ export interface Collusion {
   readonly colluders: readonly string[];
 }
 
-export function collusionOf(seed: number): Collusion {
+/** With `contested`, the honest node has the image from the start: what the colluders sign is contradicted. */
+export function collusionOf(seed: number, contested = false): Collusion {
   const chance = new Chance(`collusion ${seed}`);
   const honest = Array.from({ length: chance.whole(3, 6) }, (_, at) => `n${at + 1}`);
   const colluders = Array.from({ length: COLLUDERS }, (_, at) => `c${at + 1}`);
@@ -34,10 +37,10 @@ export function collusionOf(seed: number): Collusion {
   const actions: Action[] = [
     ...colluders.map(node => ({ at: chance.whole(500, 2_500), kind: 'import' as const, node, image })),
     { at: FIRST_MS, kind: 'pull', node: puller, image, by: 'digest' },
-    { at: HONEST_MS, kind: 'import', node: holder, image },
+    { at: contested ? CONTESTED_MS : HONEST_MS, kind: 'import', node: holder, image },
     { at: SECOND_MS, kind: 'pull', node: puller, image, by: 'digest' },
     { at: SECOND_MS, kind: 'pull', node: late, image, by: 'digest' },
   ];
   const scenario: Scenario = { seed, seconds: SECONDS, vouchers: COLLUDERS, cast, pictures: [IMAGE], actions };
-  return { storm: new Storm(scenario, { collusion: true }), puller, late, colluders };
+  return { storm: new Storm(scenario, { collusion: !contested }), puller, late, colluders };
 }

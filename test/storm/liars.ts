@@ -1,72 +1,113 @@
 /**
  * The hostile nodes of a storm: real nodes with one part replaced, on simulated time. `chunk` and `proof` are those of
- * test/support/hostile.ts; `stall` and `die` stop at the second MiB; `slow` and `trickle` give honest bytes late; `size` signs sizes that are one byte
- * off; `replay` says again what others said; `tags` holds another image under everybody's name.
+ * test/support/hostile.ts, down to small layers; `stall` and `die` say what they hold and stop within it; `slow` gives
+ * honest bytes late; `trickle` a byte a second; `garble` flips any byte of what it gives, manifests among it; `size` signs
+ * sizes that are one byte off; `replay` says again what others said; `tags` holds another image under everybody's name.
  */
 import type { Ground } from '../../src/cli/ground.ts';
 import { MirrorError } from '../../src/errors.ts';
 import { CHUNK_BYTES } from '../../src/proof/proof.ts';
-import type { Content, Hashes, Store } from '../../src/store/store.ts';
+import type { Content, Hashes } from '../../src/store/store.ts';
+import type { LaneWire } from '../../src/peers/wire.ts';
 import type { World } from '../../src/world.ts';
-import { hostile } from '../support/hostile.ts';
+import { bound, hostile } from '../support/hostile.ts';
 import type { MemoryWire } from '../support/memory-wire.ts';
+import type { Chance } from './chance.ts';
+import { tapped } from './lane-taps.ts';
 
-export const LIES = ['chunk', 'proof', 'stall', 'die', 'slow', 'trickle', 'size', 'replay', 'tags'] as const;
+export const LIES = ['chunk', 'proof', 'stall', 'die', 'slow', 'trickle', 'garble', 'size', 'replay', 'tags'] as const;
 export type Lie = (typeof LIES)[number];
 
-/** Milliseconds before each read of the slow one, and of the one that trickles. */
-const SLOW_MS = 700;
-const TRICKLE_MS = 3_000;
-/** How often old things are said again, in milliseconds, and how many are kept. */
-const REPLAY_MS = 2_000;
-const REPLAYS_KEPT = 50;
+/** Smaller contents are given honestly: a liar has to read its own manifests. */
+const LIE_FROM_BYTES = 5_000;
+/** The longest that a read of the slow one takes, in milliseconds. */
+const SLOW_MS = 5_000;
+/** Between two bytes of the one that trickles, in milliseconds. */
+const TRICKLE_MS = 1_000;
+/** So many of the sends of the one that garbles have a byte flipped. */
+const GARBLED = 0.5;
+/** How often old things are said again, in milliseconds, and how many are kept, from the oldest on. */
+const REPLAY_MS = 700;
+const REPLAYS_KEPT = 200;
 
 /** The ground of a node that tells `lie`. */
-export function liarsGround(ground: Ground, lie: Lie): Ground {
+export function liarsGround(ground: Ground, lie: Lie, chance: Chance): Ground {
   switch (lie) {
     case 'chunk':
     case 'proof':
-      return hostile(ground, lie);
+      return hostile(ground, lie, LIE_FROM_BYTES);
     case 'stall':
     case 'die':
     case 'slow':
-    case 'trickle':
-      return { ...ground, store: limping(ground, lie) };
+      return { ...ground, ...limping(ground, lie, chance) };
     case 'size':
       return { ...ground, hashes: falseSizes(ground.hashes) };
+    case 'trickle':
+    case 'garble':
     case 'replay':
     case 'tags':
       return ground;
   }
 }
 
-/** A store whose contents are read late, or from the second chunk on not at all. */
-function limping({ store, world }: Ground, lie: 'stall' | 'die' | 'slow' | 'trickle'): Store {
-  const before = async (position: number): Promise<void> => {
-    if (lie === 'slow') return world.sleep(SLOW_MS);
-    if (lie === 'trickle') return world.sleep(TRICKLE_MS);
-    if (position < CHUNK_BYTES) return;
+/** The lanes of a node that tells `lie`. */
+export function liarsLanes(wire: LaneWire, lie: Lie, world: World, chance: Chance): LaneWire {
+  if (lie === 'trickle')
+    return tapped(wire, async (socket, _, bytes) => {
+      for (let at = 0; at < bytes.length; at++) {
+        await socket.send(bytes.subarray(at, at + 1));
+        await world.sleep(TRICKLE_MS);
+      }
+    });
+  if (lie === 'garble')
+    return tapped(wire, (socket, _, bytes) => {
+      const garbled = Uint8Array.from(bytes);
+      if (chance.happens(GARBLED)) garbled[chance.whole(0, bytes.length - 1)]! ^= 1;
+      return socket.send(garbled);
+    });
+  return wire;
+}
+
+/** A store whose contents are read late, or from the second chunk on not at all; its hashes are made in peace. */
+function limping(
+  { store, hashes, world }: Ground,
+  lie: 'stall' | 'die' | 'slow',
+  chance: Chance,
+): Pick<Ground, 'store' | 'hashes'> {
+  const sound = new WeakMap<Content, Content>();
+  const before = async (size: number, position: number): Promise<void> => {
+    if (lie === 'slow') return world.sleep(chance.fraction() * SLOW_MS);
+    if (position < CHUNK_BYTES && size > CHUNK_BYTES) return;
     if (lie === 'die') throw new MirrorError('FILE_UNREADABLE', 'dying on purpose');
     await new Promise(() => undefined);
   };
-  const limp = (content: Content): Content => ({
-    digest: content.digest,
-    size: content.size,
-    stamp: content.stamp,
-    async read(into, position) {
-      await before(position);
-      return content.read(into, position);
-    },
-    close: () => content.close(),
-  });
+  const limp = (content: Content): Content => {
+    const { digest, size, stamp } = content;
+    const limps: Content = {
+      digest,
+      size,
+      stamp,
+      async read(into, position) {
+        await before(size, position);
+        return content.read(into, position);
+      },
+      close: () => content.close(),
+    };
+    sound.set(limps, content);
+    return limps;
+  };
   return {
-    kind: store.kind,
-    images: () => store.images(),
-    watch: (changed, signal) => store.watch(changed, signal),
-    ...(store.keeping ? { keeping: store.keeping } : {}),
-    async open(digest) {
-      const content = await store.open(digest);
-      return content && limp(content);
+    store: {
+      ...bound(store),
+      async open(digest) {
+        const content = await store.open(digest);
+        return content && content.size >= LIE_FROM_BYTES ? limp(content) : content;
+      },
+    },
+    hashes: {
+      prove: (content, signal) => hashes.prove(sound.get(content) ?? content, signal),
+      again: (content, signal) => hashes.again(sound.get(content) ?? content, signal),
+      known: digest => hashes.known(digest),
     },
   };
 }
@@ -81,21 +122,20 @@ const falseSizes = (hashes: Hashes): Hashes => ({
 });
 
 /** Makes a wire say again what it heard. */
-export function replaying(wire: MemoryWire, world: World): void {
+export function replaying(wire: MemoryWire, world: World, chance: Chance): void {
   const heard: { topic: string; message: Uint8Array }[] = [];
   const subscribe = wire.subscribe.bind(wire);
   wire.subscribe = (topic, judge) =>
     subscribe(topic, (from, message) => {
-      heard.push({ topic, message });
-      if (heard.length > REPLAYS_KEPT) heard.shift();
+      if (heard.length < REPLAYS_KEPT) heard.push({ topic, message });
       return judge(from, message);
     });
   void (async () => {
     for (;;) {
       await world.sleep(REPLAY_MS);
-      const [byte = 0] = world.random(1);
-      const one = heard[byte % Math.max(1, heard.length)];
-      if (one) await wire.publish(one.topic, one.message);
+      if (heard.length === 0) continue;
+      const { topic, message } = chance.pick(heard);
+      await wire.publish(topic, message);
     }
   })();
 }

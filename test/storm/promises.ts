@@ -4,11 +4,14 @@
  */
 import type { Code } from '../../src/errors.ts';
 import type { Fetch } from '../../src/mirror/fetches.ts';
-import type { Digest, PeerId } from '../../src/oci/oci.ts';
-import { parseSigned } from '../../src/peers/envelope.ts';
+import type { Digest, PeerId, TagReference } from '../../src/oci/oci.ts';
+import type { LaneWire } from '../../src/peers/wire.ts';
+import type { StoryImage } from '../mirror/story-image.ts';
 import type { MemoryWire } from '../support/memory-wire.ts';
 import type { PullOutcome, Witness } from './client.ts';
 import type { Network } from './network.ts';
+import { isTrue } from './pictures.ts';
+import { observeLanes, observeWire } from './records.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { StormNode } from './storm-node.ts';
 
@@ -38,7 +41,6 @@ const END_WITHIN_MS = 260_000;
 const RELIED_MS = 30_000;
 /** Two clocks further apart than this do not understand each other; skew is a minute. */
 const IN_TUNE_MS = 55_000;
-const STATEMENT = 0x73;
 
 export class Watch {
   broken: Broken | undefined;
@@ -49,18 +51,33 @@ export class Watch {
   readonly #nodes: readonly StormNode[];
   readonly #open = new Set<{ readonly what: string; readonly since: number; answered: boolean }>();
   /** By peer: the roster that shuts it out. */
-  readonly #revoked = new Map<PeerId, { readonly seq: number; readonly name: string }>();
+  readonly #revoked = new Map<PeerId, { readonly seq: number; readonly name: string; readonly host: string }>();
   /** Private contents, which nobody may be given. */
   readonly #kept = new Set<Digest>();
   readonly #looked = new Map<StormNode, number>();
-  /** Of each fetch under way: from whom it came last, and how far it was. */
-  readonly #progress = new WeakMap<Fetch, { readonly source: string; readonly checked: number }>();
+  /** Of each fetch under way: from whom it came last, how far it was, and how much of it was free to go. */
+  readonly #progress = new WeakMap<
+    Fetch,
+    { readonly source: string; readonly checked: number; readonly watermark: number }
+  >();
+  readonly #rosters = new WeakMap<object, number>();
+  /** How many pieces of evidence each node had when they were looked at. */
+  readonly #evidence = new Map<StormNode, number>();
   /** When each pair's clocks were last too far apart; simulated ms. */
   readonly #outOfTune = new Map<string, number>();
 
+  readonly #images: readonly StoryImage[];
   readonly #collusion: boolean;
 
-  constructor(scheduler: Scheduler, network: Network, nodes: readonly StormNode[], collusion: boolean) {
+  /** `images` are all that anybody says, false ones too; with `collusion`, false bytes may be handed over. */
+  constructor(
+    scheduler: Scheduler,
+    network: Network,
+    nodes: readonly StormNode[],
+    images: readonly StoryImage[],
+    collusion: boolean,
+  ) {
+    this.#images = images;
     this.#collusion = collusion;
     this.#scheduler = scheduler;
     this.#network = network;
@@ -76,7 +93,7 @@ export class Watch {
   }
 
   revoke(node: StormNode, seq: number): void {
-    this.#revoked.set(node.peer, { seq, name: node.name });
+    this.#revoked.set(node.peer, { seq, name: node.name, host: node.host });
   }
 
   isRevoked(node: StormNode): boolean {
@@ -89,40 +106,34 @@ export class Watch {
 
   /** Looks at what an honest node says from now on. */
   observe(node: StormNode, wire: MemoryWire): void {
-    if (!node.honest) return;
-    wire.onLink(({ peer, address }, open) => {
-      if (open && !node.hasRecord('peer.admitted', { peer }))
-        this.break('recorded', `${node.name} is connected with ${address}, and has no record of admitting it`);
-    });
-    const publish = wire.publish.bind(wire);
-    wire.publish = (topic, message) => {
-      if (message[0] === STATEMENT) {
-        const { statement } = parseSigned(message.subarray(1));
-        const { signer, kind, seq } = statement;
-        if (signer === node.peer && !node.hasRecord('statement.signed', { kind, seq }))
-          this.break('recorded', `${node.name} sends statement ${seq} (${kind}), and has no record of signing it`);
-      }
-      return publish(topic, message);
-    };
+    if (node.honest) observeWire(node, wire, what => this.break('recorded', what));
+  }
+
+  /** The lanes of an honest node. */
+  lanes(node: StormNode, wire: LaneWire): LaneWire {
+    return observeLanes(node, wire, what => this.break('recorded', what));
   }
 
   /** What the client of `node` does is seen here. */
   witness(node: StormNode, image: string): Witness {
     return {
-      asked: what => {
+      asked: (what, by) => {
         const request = { what, since: this.#scheduler.now, answered: false };
+        const before = node.records.length;
+        const needed = by === 'tag' ? ['tag.resolved', 'pull.started'] : ['pull.started'];
         this.#open.add(request);
         return {
           answered: () => void (request.answered = true),
+          handed: digest => {
+            for (const event of needed)
+              if (node.recorded(event, { digest }, before) === 0)
+                this.break('recorded', `${node.name} handed on ${digest} of ${image} without a record ${event}`);
+          },
           ended: () => void this.#open.delete(request),
         };
       },
       untrue: (digest, offset) => {
         if (!this.#collusion) this.break('proved', `${node.name} handed on false bytes of ${digest} at ${offset}`);
-      },
-      handed: (event, digest) => {
-        if (!node.hasRecord(event, { digest }))
-          this.break('recorded', `${node.name} handed on ${digest} of ${image} without a record ${event}`);
       },
     };
   }
@@ -132,12 +143,12 @@ export class Watch {
     for (const request of this.#open) if (request.what.startsWith(`${name} `)) this.#open.delete(request);
   }
 
-  get waiting(): number {
-    return this.#open.size;
+  #isTrue(digest: Digest, offset: number, bytes: Uint8Array): boolean {
+    return this.#images.every(image => !image.contents.has(digest) || isTrue(image, digest, offset, bytes));
   }
 
   /** Everything that can be seen after a step. */
-  look(): void {
+  async look(): Promise<void> {
     const { now } = this.#scheduler;
     for (const { what, since, answered } of this.#open)
       if (now - since > (answered ? END_WITHIN_MS : ANSWER_WITHIN_MS))
@@ -145,8 +156,9 @@ export class Watch {
     for (const node of this.#nodes) {
       if (!node.honest || !node.alive) continue;
       this.#lookAtRecords(node);
-      this.#lookAtFetches(node);
+      await this.#lookAtFetches(node);
       this.#lookAtRevoked(node);
+      this.#lookAtEvidence(node);
     }
   }
 
@@ -162,28 +174,72 @@ export class Watch {
         this.break('admitted', `${node.name} gave ${String(record.digest)} away, which is private: ${record.event}`);
   }
 
-  /** What came from an honest giver since the last look was recorded there. */
-  #lookAtFetches(node: StormNode): void {
+  /** What may be handed on by now is true, whether or not somebody takes it; nothing comes from who is shut out. */
+  async #lookAtFetches(node: StormNode): Promise<void> {
     for (const fetch of node.running?.rooms.fetches.list() ?? []) {
-      const { digest, source, checked } = fetch;
-      const before = this.#progress.get(fetch);
-      this.#progress.set(fetch, { source, checked });
-      if (before?.source !== source || before.checked >= checked) continue;
-      const giver = this.#nodes.find(({ name }) => name === source);
-      if (giver?.honest && !giver.hasRecord('serve.started', { peer: node.peer, digest }, true))
-        this.break('recorded', `${giver.name} gave ${digest} to ${node.name} without a record`);
+      const { digest, source, checked, watermark, spooled } = fetch;
+      const before = this.#progress.get(fetch) ?? { source: '', checked: 0, watermark: 0 };
+      if (before.checked === checked && before.watermark === watermark && before.source === source) continue;
+      this.#progress.set(fetch, { source, checked, watermark });
+      if (source === before.source && checked > before.checked && this.#knowsRevoked(node, source))
+        this.break('revoked', `${node.name} takes ${digest} from ${source}, whom it knows to be revoked`);
+      if (watermark <= before.watermark || this.#collusion) continue;
+      const bytes = new Uint8Array(watermark - before.watermark);
+      const release = spooled.hold();
+      const read = await spooled.read(bytes, before.watermark).finally(release);
+      if (read < bytes.length || !this.#isTrue(digest, before.watermark, bytes))
+        this.break('proved', `${node.name} would hand on false bytes of ${digest}, from ${source}, below ${watermark}`);
     }
   }
 
+  #knowsRevoked(node: StormNode, name: string): boolean {
+    for (const revoked of this.#revoked.values())
+      if (revoked.name === name && (this.#rosterOf(node) ?? 0) >= revoked.seq) return true;
+    return false;
+  }
+
+  /** The highest roster that this life of a node has known: it never goes back. */
+  #rosterOf(node: StormNode): number | undefined {
+    const { ground } = node;
+    if (!ground) return undefined;
+    const seq = Math.max(this.#rosters.get(ground) ?? 0, ground.members.roster.seq);
+    this.#rosters.set(ground, seq);
+    return seq;
+  }
+
   #lookAtRevoked(node: StormNode): void {
-    const { ground, running } = node;
-    if (!ground || !running) return;
-    for (const [peer, { seq, name }] of this.#revoked) {
-      if (ground.members.roster.seq < seq) continue;
-      if (node.wire?.links().some(link => link.peer === peer))
-        this.break('revoked', `${node.name} knows roster ${seq} and is still connected with ${name}`);
-      if (running.rooms.peers.status().some(({ node: other }) => other.peer === peer))
-        this.break('revoked', `${node.name} knows roster ${seq} and still counts ${name}`);
+    const { running, wire } = node;
+    const roster = this.#rosterOf(node);
+    if (roster === undefined || !running) return;
+    const { peers } = running.rooms;
+    for (const [peer, { seq, name, host }] of this.#revoked) {
+      if (roster < seq) continue;
+      const knows = `${node.name} knows roster ${seq} and`;
+      if (wire?.links().some(link => link.peer === peer))
+        this.break('revoked', `${knows} is still connected with ${name}`);
+      if (this.#network.lanes.between(node.host, host) > 0) this.break('revoked', `${knows} has a lane with ${name}`);
+      if (peers.status().some(({ node: other }) => other.peer === peer))
+        this.break('revoked', `${knows} still counts ${name}`);
+      for (const { target, reference } of this.#images) {
+        if (peers.holders(target.digest).some(holder => holder.node.peer === peer))
+          this.break('revoked', `${knows} still takes what ${name} says that it holds`);
+        const tag = reference as TagReference;
+        if (peers.tagStatements(tag).some(statement => statement.node.peer === peer))
+          this.break('revoked', `${knows} still hears what ${name} says of tags`);
+      }
+    }
+  }
+
+  /** Whoever is refuted is in the log as a liar. */
+  #lookAtEvidence(node: StormNode): void {
+    const evidence = node.running?.rooms.evidence.list() ?? [];
+    if (evidence.length === this.#evidence.get(node)) return;
+    this.#evidence.set(node, evidence.length);
+    for (const { peer, digest } of evidence) {
+      if (node.recorded('lie.found', { peer, digest, kind: 'proof' }, 0) === 0)
+        this.break('recorded', `${node.name} refutes ${peer} and has no record of its lie about ${digest}`);
+      if (!this.#nodes.some(other => other.peer === peer && !other.honest))
+        this.break('by digest', `${node.name} refutes ${peer}, which is honest`);
     }
   }
 

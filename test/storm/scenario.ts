@@ -10,6 +10,11 @@ import { Chance } from './chance.ts';
 const SETTLED_MS = 33_000;
 const MINUTE_MS = 60_000;
 const MIB = 1 << 20;
+/** So many storms have as many hostile nodes as may be: a third; and so many of those give false bytes. */
+const MOST_HOSTILE = 0.7;
+const FALSE_BYTES = 0.4;
+/** So many images are at first with the hostile nodes alone. */
+const LATE = 0.4;
 
 export interface Cast {
   readonly name: string;
@@ -51,17 +56,17 @@ export interface Scenario {
 export function scenarioOf(seed: number, { seconds = 60 }: { readonly seconds?: number } = {}): Scenario {
   const chance = new Chance(`storm ${seed}`);
   const cast = castOf(chance);
-  const hostile = cast.filter(({ lie }) => lie).length;
+  const vouchers = 1 + cast.filter(({ lie }) => lie).length;
   const pictures = Array.from({ length: chance.whole(1, 3) }, (_, at) => ({
     name: `r.test/shared/app${at}:1`,
     layers: Array.from({ length: chance.happens(0.3) ? 2 : 1 }, () => layerBytes(chance)),
   }));
   const actions = [
-    ...imports(chance, cast, pictures),
+    ...imports(chance, cast, pictures, vouchers, seconds * 1000),
     ...pulls(chance, cast, pictures, seconds * 1000),
     ...troubles(chance, cast, pictures, seconds * 1000),
   ].sort((a, b) => a.at - b.at);
-  return { seed, seconds, vouchers: hostile + 1, cast, pictures, actions };
+  return { seed, seconds, vouchers, cast, pictures, actions };
 }
 
 /** Most have three chunks, as liars lie about what has several; some are small. */
@@ -76,26 +81,39 @@ export const without = (scenario: Scenario, left: ReadonlySet<number>): Scenario
 
 function castOf(chance: Chance): readonly Cast[] {
   const count = chance.whole(3, chance.happens(0.7) ? 6 : 12);
-  const hostile = chance.whole(0, Math.floor(count / 3));
+  const most = Math.floor(count / 3);
+  const hostile = chance.happens(MOST_HOSTILE) ? most : chance.whole(0, most);
   return Array.from({ length: count }, (_, at) => ({
     name: `n${at + 1}`,
     zone: chance.pick(['a', 'b']),
     clockMs: chance.whole(-20_000, 20_000),
-    ...(at >= count - hostile ? { lie: chance.pick(LIES) } : {}),
+    ...(at >= count - hostile
+      ? { lie: chance.happens(FALSE_BYTES) ? chance.pick(['chunk', 'proof', 'proof']) : chance.pick(LIES) }
+      : {}),
   }));
 }
 
 const honestOf = (cast: readonly Cast[]): readonly string[] => cast.filter(({ lie }) => !lie).map(({ name }) => name);
 
-/** Each image is on at least one honest node early on, and on all hostile ones. */
-function imports(chance: Chance, cast: readonly Cast[], pictures: readonly Picture[]): Action[] {
+/** Each image is on at least one honest node early on, often on enough of them to vouch for it, and on all hostile ones. */
+function imports(
+  chance: Chance,
+  cast: readonly Cast[],
+  pictures: readonly Picture[],
+  vouchers: number,
+  ms: number,
+): Action[] {
   const actions: Action[] = [];
   const honest = honestOf(cast);
   for (const { name: image } of pictures) {
-    const holders = new Set([chance.pick(honest), ...honest.filter(() => chance.happens(0.25))]);
+    const first = chance.whole(0, honest.length - 1);
+    const holders = new Set(
+      Array.from({ length: chance.whole(1, vouchers + 1) }, (_, at) => honest[(first + at) % honest.length] ?? ''),
+    );
     // Somebody has to ask for it.
     if (holders.size === honest.length) holders.delete(chance.pick([...holders]));
-    for (const node of holders) actions.push({ at: chance.whole(500, 2_500), kind: 'import', node, image });
+    const late = chance.happens(LATE) ? chance.whole(ms / 2, ms - 1_000) : 0;
+    for (const node of holders) actions.push({ at: late + chance.whole(500, 2_500), kind: 'import', node, image });
     for (const { name: node, lie } of cast)
       if (lie) actions.push({ at: chance.whole(500, 2_500), kind: 'import', node, image });
   }
@@ -105,7 +123,7 @@ function imports(chance: Chance, cast: readonly Cast[], pictures: readonly Pictu
 function pulls(chance: Chance, cast: readonly Cast[], pictures: readonly Picture[], ms: number): Action[] {
   const first = Math.min(SETTLED_MS, ms / 2);
   const honest = honestOf(cast);
-  const count = Math.ceil((chance.whole(2, 5) * ms) / MINUTE_MS);
+  const count = Math.ceil((chance.whole(3, 6) * ms) / MINUTE_MS);
   const pull = (): Action => ({
     at: chance.whole(chance.happens(0.8) ? first : 1_000, ms - 1_000),
     kind: 'pull',
@@ -142,9 +160,9 @@ function troubles(chance: Chance, cast: readonly Cast[], pictures: readonly Pict
   add(0.4, at => ({ at, kind: 'full', node: chance.pick(names), ms: chance.whole(500, 20_000) }));
   add(0.5, at => ({ at, kind: 'clock', node: chance.pick(names), ms: chance.whole(-25_000, 25_000) }));
   add(0.3, at => ({ at, kind: 'remove', node: chance.pick(honest), image: chance.pick(pictures).name }));
+  add(2, at => ({ at, kind: 'pry', node: chance.pick(names), from: chance.pick(honest) }));
   if (liars.length > 0) {
-    add(1.5, at => ({ at, kind: 'pry', node: chance.pick(liars), from: chance.pick(honest) }));
-    add(0.3, at => ({ at, kind: 'revoke', node: chance.pick(liars), through: chance.pick(honest) }));
+    add(0.5, at => ({ at, kind: 'revoke', node: chance.pick(liars), through: chance.pick(honest) }));
   }
   return actions;
 }

@@ -44,7 +44,7 @@ export class Scheduler {
   }
 
   /** Runs until `until` (simulated ms) or until `done`; after each event, when nothing is open, `look` is called. */
-  async run(until: number, look: () => void, done: () => boolean = () => false): Promise<void> {
+  async run(until: number, look: () => Promise<void>, done: () => boolean = () => false): Promise<void> {
     await quiet();
     while (!done()) {
       const next = this.#pop();
@@ -59,7 +59,7 @@ export class Scheduler {
       this.note(next.what);
       next.happen();
       await quiet();
-      look();
+      await look();
     }
     if (!done()) this.now = Math.max(this.now, until);
   }

@@ -6,24 +6,25 @@ import { type Ground, layGround, type RunningNode, startNode } from '../../src/c
 import type { Config } from '../../src/cli/config.ts';
 import { asMirrorError, type Code } from '../../src/errors.ts';
 import type { PeerId } from '../../src/oci/oci.ts';
+import type { LaneWire } from '../../src/peers/wire.ts';
 import { importImage } from '../../src/store/layout-import.ts';
 import { openLayout } from '../../src/store/layout.ts';
 import type { ClusterNode } from '../support/cluster.ts';
 import type { MemoryWire } from '../support/memory-wire.ts';
 import type { StoryImage } from '../mirror/story-image.ts';
 import type { Chance } from './chance.ts';
-import { liarsGround, replaying } from './liars.ts';
+import { liarsGround, liarsLanes, replaying } from './liars.ts';
 import { CONTROL_PORT, type Network } from './network.ts';
 import { NodeWorld } from './node-world.ts';
 import { putLayout } from './pictures.ts';
 import type { Cast } from './scenario.ts';
 import type { Scheduler } from './scheduler.ts';
-import { StormDisk } from './storm-disk.ts';
+import { diskOf, StormDisk } from './storm-disk.ts';
 
 /** A supervisor starts a node that failed again after so many ms. */
 const RESTART_MS = 2_000;
-/** So many writes take their time, and at most so long. */
-const SLOW_WRITES = 0.02;
+/** So many writes take their time, those of the audit log more often, and at most so long. */
+const SLOW_WRITES = { audit: 0.15, other: 0.02 };
 const SLOW_WRITE_MS = 200;
 const SPOOL_BYTES = 64 << 20;
 
@@ -42,6 +43,8 @@ export interface Stage {
   readonly unopened: (node: StormNode, code: Code, message: string) => void;
   /** A node is up again, or anew. */
   readonly started: (node: StormNode, wire: MemoryWire) => void;
+  /** What a node gives goes through these lanes. */
+  readonly lanes: (node: StormNode, wire: LaneWire) => LaneWire;
 }
 
 export class StormNode {
@@ -67,6 +70,8 @@ export class StormNode {
   /** Of each life: what it waits for holds memory until it ends. */
   readonly #ends: AbortController[] = [];
   #lives = 0;
+  /** How many records there were when this life began. */
+  #born = 0;
   #torn = '';
 
   constructor(cast: Cast, host: string, identity: ClusterNode, stage: Stage) {
@@ -113,9 +118,10 @@ export class StormNode {
     this.#world = world;
     this.disk.self = name;
     this.troubledAt = scheduler.now;
+    this.#born = this.records.length;
     const own = chance.of(`${name} disk`);
-    this.disk.pause = () =>
-      own.happens(SLOW_WRITES) ? world.sleep(own.fraction() * SLOW_WRITE_MS) : Promise.resolve();
+    this.disk.pause = of =>
+      own.happens(SLOW_WRITES[of]) ? world.sleep(own.fraction() * SLOW_WRITE_MS) : Promise.resolve();
     this.#begin(world).catch((error: unknown) => {
       const { code, message } = asMirrorError(error, 'STATE_INVALID', 'starting');
       scheduler.note(`${name} did not start: ${code}`);
@@ -128,7 +134,9 @@ export class StormNode {
   }
 
   async #begin(world: NodeWorld): Promise<void> {
-    const { network, scheduler } = this.#stage;
+    const { network, scheduler, chance } = this.#stage;
+    const { lie } = this.cast;
+    const lying = chance.of(`${this.name}.${this.#lives} lies`);
     const silent = (): void => undefined;
     const note = (_: object, text: string): void => scheduler.note(`${this.name}: ${text}`);
     const config: Config = {
@@ -151,27 +159,30 @@ export class StormNode {
     const life = new AbortController();
     this.#ends.push(life);
     const ground = await layGround(config, world, { debug: silent, info: note, warn: note }, life.signal, {
-      disk: this.disk,
+      disk: diskOf(this.disk, () => world.alive),
       wires: {
         control: async ({ greet }) => {
           const wire = network.control.wire(this.peer, greet, `${this.host}:${CONTROL_PORT}`);
           network.join(this.host, wire);
-          if (this.cast.lie === 'replay') replaying(wire, world);
+          if (lie === 'replay') replaying(wire, world, lying);
           this.#stage.started(this, wire);
           this.wire = wire;
           return wire;
         },
-        lane: () => network.lanes.wire(this.host),
+        lane: () => {
+          const wire = network.lanes.wire(this.host);
+          return lie ? liarsLanes(wire, lie, world, lying) : this.#stage.lanes(this, wire);
+        },
       },
     });
-    this.ground = this.cast.lie ? liarsGround(ground, this.cast.lie) : ground;
+    this.ground = lie ? liarsGround(ground, lie, lying) : ground;
     this.running = await startNode(this.ground, () => Promise.resolve([]));
     this.troubledAt = scheduler.now;
   }
 
   /** Ends this life at once; where `power` fails, what was not synced is gone too. Another begins in `ms`. */
   kill(power: boolean, ms: number): void {
-    const { scheduler, network } = this.#stage;
+    const { scheduler, network, chance } = this.#stage;
     if (!this.#world?.alive) return;
     this.#world.alive = false;
     this.#world = undefined;
@@ -180,7 +191,8 @@ export class StormNode {
     this.wire = undefined;
     network.die(this.host, power);
     this.disk.end(this.disk.self);
-    if (power) this.disk.crash();
+    const luck = chance.of(`${this.name}.${this.#lives} luck`);
+    if (power) this.disk.crash(most => luck.whole(0, most));
     this.#torn = '';
     this.troubledAt = scheduler.now;
     scheduler.after(ms, `${this.name} is started`, () => this.start());
@@ -198,9 +210,10 @@ export class StormNode {
     const world = this.#world;
     if (!world) return;
     const source = await putLayout(this.disk, image);
-    const layout = await openLayout(this.disk, '/state/layout', world);
+    const disk = diskOf(this.disk, () => world.alive);
+    const layout = await openLayout(disk, '/state/layout', world);
     await importImage(
-      this.disk,
+      disk,
       layout,
       source,
       { reference: image.reference },
@@ -217,14 +230,14 @@ export class StormNode {
     await this.running?.rooms.store.keeping?.remove(image.reference);
   }
 
-  /** True where the log has such a line, of this life or, with `ever`, of any. */
-  hasRecord(event: string, fields: Readonly<Record<string, unknown>>, ever = false): boolean {
-    for (let at = this.records.length - 1; at >= 0; at--) {
+  /** How many such lines the log has from the one with number `from` on: those of this life, unless another is given. */
+  recorded(event: string, fields: Readonly<Record<string, unknown>>, from = this.#born): number {
+    let count = 0;
+    for (let at = from; at < this.records.length; at++) {
       const record = this.records[at]!;
-      if (record.event === event && Object.entries(fields).every(([key, value]) => record[key] === value)) return true;
-      if (record.event === 'node.started' && !ever) return false;
+      if (record.event === event && Object.entries(fields).every(([key, value]) => record[key] === value)) count += 1;
     }
-    return false;
+    return count;
   }
 
   #record(bytes: Uint8Array): void {

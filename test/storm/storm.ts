@@ -20,6 +20,8 @@ const STARTS_MS = 400;
 const CALM_MS = 300_000;
 const FULL_DISK_BYTES = 0;
 const TELLS_MS = 200;
+/** When each node's own client asks for what is private there: so its hash is known, and must not go out. */
+const OWN_PULL_MS = 4_000;
 
 export interface StormReport {
   readonly seed: number;
@@ -55,7 +57,8 @@ export class Storm {
     this.scenario = scenario;
     this.#chance = new Chance(`storm ${scenario.seed} runs`);
     this.#network = new Network(this.scheduler, this.#chance.of('network'));
-    this.watch = new Watch(this.scheduler, this.#network, this.nodes, collusion);
+    const images = scenario.pictures.flatMap(picture => [trueImage(picture), falseImage(picture)]);
+    this.watch = new Watch(this.scheduler, this.#network, this.nodes, images, collusion);
   }
 
   /** Sets the cluster up and plans everything. */
@@ -73,6 +76,7 @@ export class Storm {
       policy: policyOf(scenario),
       unopened: (node, code, message) => this.watch.unopened(node, code, message),
       started: (node, wire) => this.watch.observe(node, wire),
+      lanes: (node, wire) => this.watch.lanes(node, wire),
     };
     for (const [at, cast] of scenario.cast.entries()) {
       const node = new StormNode(cast, hosts[at]!, this.#cluster.node(cast.name), stage);
@@ -82,6 +86,7 @@ export class Storm {
       this.watch.keepPrivate(own.contents.keys());
       scheduler.after(this.#chance.fraction() * STARTS_MS, `${node.name} is started`, () => node.start());
       scheduler.after(2 * STARTS_MS, `${node.name} imports its own`, () => this.#quietly(node.import(own)));
+      scheduler.after(OWN_PULL_MS, `${node.name} pulls its own`, () => this.#pullOwn(node));
     }
     for (const action of scenario.actions)
       scheduler.after(action.at, `${action.kind} ${'node' in action ? action.node : ''}`, () => this.#act(action));
@@ -92,7 +97,7 @@ export class Storm {
     await this.prepare();
     const until = this.scenario.seconds * 1000;
     const { scheduler, watch } = this;
-    const look = (): void => watch.look();
+    const look = (): Promise<void> => watch.look();
     await scheduler.run(until, look, () => watch.broken !== undefined);
     if (!watch.broken)
       await scheduler.run(until + CALM_MS, look, () => watch.broken !== undefined || this.#pulling === 0);
@@ -181,6 +186,11 @@ export class Storm {
     void pulling.then(outcome => this.#pulled(pulling, node, picture, began, by, outcome));
   }
 
+  #pullOwn(node: StormNode): void {
+    const own = privateImage(node.name);
+    if (node.running && node.honest) void pullThrough(node, own, 'digest', this.watch.witness(node, own.name));
+  }
+
   /** Pulls under way, and whether the node that answers them has died: then nobody waits for them. */
   readonly #dying = new Map<Promise<unknown>, () => boolean>();
 
@@ -238,12 +248,12 @@ export class Storm {
     });
   }
 
-  /** A liar asks for what is private. */
+  /** A node asks another for what is private there: its manifest, its config or its layer. */
   async #pry(liar: StormNode, from: StormNode): Promise<void> {
     const peers = liar.running?.rooms.peers;
-    if (!peers) return;
-    const image = privateImage(from.name);
-    const [{ digest, size }] = image.layers as [(typeof image.layers)[number]];
+    if (!peers || liar === from) return;
+    const { target, config, layers } = privateImage(from.name);
+    const { digest, size } = this.#chance.pick([target, config, ...layers]);
     const signal = AbortSignal.any([]);
     const proof = peers.proof(from.peer, digest, size, signal).then(
       () => this.watch.break('admitted', `${from.name} gave ${liar.name} the proof of a private content`),

@@ -6,20 +6,7 @@
 import { dirname } from 'node:path';
 import { MirrorError } from '../../src/errors.ts';
 import type { Disk, FileFacts, OpenFile } from '../../src/store/disk.ts';
-
-interface Inode {
-  readonly number: number;
-  bytes: Uint8Array<ArrayBuffer>;
-  synced: Uint8Array<ArrayBuffer>;
-  /** True while `synced` is the same memory as `bytes`. */
-  shared: boolean;
-  size: number;
-  modifiedAt: number;
-  changes: number;
-  mode: number;
-  names: number;
-  open: number;
-}
+import { type Inode, type Luck, tear } from './memory-inode.ts';
 
 export interface MemoryDiskSettings {
   /** Bytes in all; no limit unless given. */
@@ -30,9 +17,6 @@ export interface MemoryDiskSettings {
 
 /** Changes of names that a crash can take back; older ones have reached the disk by themselves. */
 const NAMES_AT_RISK = 32;
-
-/** Luck at a crash: a whole number from 0 to `most`. */
-export type Luck = (most: number) => number;
 
 const failure = (code: string, what: string): MirrorError =>
   new MirrorError('FILE_UNREADABLE', `${what}: ${code}`, { cause: Object.assign(new Error(code), { code }) });
@@ -73,16 +57,7 @@ export class MemoryDisk implements Disk {
     for (let back = luck(this.#takeBack.length); back > 0; back--) this.#takeBack.pop()?.();
     this.#takeBack.splice(0);
     const inodes = new Set(this.#files.values());
-    for (const inode of inodes) {
-      const { synced } = inode;
-      const kept = luck(Math.max(0, inode.size - synced.length));
-      const bytes = new Uint8Array(synced.length + kept);
-      bytes.set(synced);
-      // Room was found for it, and the bytes themselves may not have come.
-      if (luck(1) === 1) bytes.set(inode.bytes.subarray(synced.length, bytes.length), synced.length);
-      Object.assign(inode, { bytes, synced: bytes, shared: true, size: bytes.length, open: 0 });
-      inode.changes += 1;
-    }
+    for (const inode of inodes) tear(inode, luck);
     this.#used = [...inodes].reduce((all, { size }) => all + size, 0);
   }
 
