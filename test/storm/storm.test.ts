@@ -12,12 +12,13 @@ const FIRST = 1;
 const SECONDS = 60;
 const COLLUSIONS = 5;
 
-void test(`${SEEDS} seeds of ${SECONDS} simulated seconds keep every promise after every step`, async t => {
+void test(`${SEEDS} seeds of ${SECONDS} simulated seconds keep every promise after every step`, async () => {
   const reports = await runSeeds(FIRST, SEEDS, SECONDS, () => undefined);
   const broken = reports.filter(report => report.broken);
   const relied = reports.reduce((all, { pulls }) => all + pulls.relied, 0);
   const events = reports.reduce((all, report) => all + report.events, 0);
-  t.diagnostic(`seeds ${FIRST} to ${FIRST + SEEDS - 1}: ${events} events, ${relied} pulls had to be delivered`);
+  const ran = `storm: Node ${process.version}, seeds ${FIRST} to ${FIRST + SEEDS - 1} of ${SECONDS} simulated seconds`;
+  console.log(`# ${ran}: ${events} events, ${relied} pulls had to be delivered`);
   assert.deepEqual(
     broken.map(({ seed, broken: what }) => `npm run storm -- --seed ${seed}: ${what?.promise}: ${what?.what}`),
     [],
