@@ -125,7 +125,9 @@ export class StormNode {
     this.#begin(world).catch((error: unknown) => {
       const { code, message } = asMirrorError(error, 'STATE_INVALID', 'starting');
       scheduler.note(`${name} did not start: ${code}`);
-      if (code !== 'FILE_UNREADABLE' && code !== 'AUDIT_UNAVAILABLE') this.#stage.unopened(this, code, message);
+      // A full disk is no file that cannot be opened; there it is tried again.
+      const full = this.full && (code === 'FILE_UNREADABLE' || code === 'AUDIT_UNAVAILABLE');
+      if (!full && world.alive) this.#stage.unopened(this, code, message);
       if (!world.alive) return;
       world.alive = false;
       network.die(this.host, false);
