@@ -176,7 +176,7 @@ export const RECORDED: readonly Defence[] = [
   {
     defence: 'A file that is no audit log is not written to',
     file: 'audit/record.ts',
-    find: "if (lines.some(line => line !== ''))",
+    find: 'if (lines.some(line => !REST.test(line)))',
     replace: 'if (lines.length < 0)',
     test: 'audit/journal.test.ts',
     named: 'a file that is no audit log is not written to',
