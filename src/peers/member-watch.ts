@@ -20,7 +20,7 @@ export interface MemberWatchOptions {
   readonly record: RecordEvent;
   readonly log: Log;
   readonly signal: AbortSignal;
-  /** After the links of a peer were closed. */
+  /** Before the links of a peer are closed. */
   readonly shutOut: (peer: PeerId) => void;
   /** Sends an item round. */
   readonly news: (item: Uint8Array) => Promise<void>;
@@ -41,8 +41,12 @@ export class MemberWatch {
 
   /** Begins to listen; what is known now is no news. */
   start(): void {
-    const { members, log } = this.#options;
+    const { wire, members, log } = this.#options;
     for (const [peer, jwt] of members.credentials()) this.#told.set(peer, jwt);
+    // Whoever was shut out between its greeting and its link.
+    wire.onLink(({ peer }, open) => {
+      if (open && !members.node(peer)) void wire.disconnect(peer);
+    });
     members.onChange(revoked => {
       this.#newRoster();
       for (const peer of revoked)
