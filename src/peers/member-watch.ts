@@ -53,6 +53,10 @@ export class MemberWatch {
         this.#shutOut(peer).catch((error: unknown) => log('warn', `shutting out ${peer}: ${String(error)}`, { peer }));
       void this.#gather();
     });
+    // Whoever was shut out while it was being greeted had no link to lose.
+    wire.onLink(({ peer, address }, open) => {
+      if (open && !members.node(peer)) void this.#tooLate(peer, address);
+    });
   }
 
   /** Closes links with peers whose credential ended meanwhile. Never rejects. */
@@ -73,6 +77,14 @@ export class MemberWatch {
     shutOut(peer);
     const recorded = record({ event: 'peer.revoked', peer });
     await Promise.all([wire.disconnect(peer), recorded]);
+  }
+
+  /** Never rejects. */
+  async #tooLate(peer: PeerId, address: string): Promise<void> {
+    const { wire, record, log } = this.#options;
+    const refused = { event: 'peer.refused', peer, address, code: 'CREDENTIAL_REVOKED' } as const;
+    const unrecorded = (error: unknown): void => log('warn', `no record of ${peer}: ${String(error)}`);
+    await Promise.all([wire.disconnect(peer), record(refused).catch(unrecorded)]);
   }
 
   #newRoster(): void {

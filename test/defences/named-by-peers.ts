@@ -58,6 +58,15 @@ export const NAMED_BY_PEERS: readonly Defence[] = [
     code: 'peer.revoked',
   },
   {
+    defence: 'Whoever is revoked while it is being greeted keeps no connection',
+    file: 'peers/member-watch.ts',
+    find: 'if (open && !members.node(peer))',
+    replace: 'if (open && peer === address)',
+    test: 'peers/control-plane.test.ts',
+    named: 'who is revoked while it is being greeted loses its link at once, and is recorded',
+    code: 'CREDENTIAL_REVOKED',
+  },
+  {
     defence: 'A connection ends with its credential',
     file: 'peers/member-watch.ts',
     find: 'if (members.node(peer)) continue;',

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { parseTagReference } from '../../src/oci/oci.ts';
 import { KINDS } from '../../src/peers/envelope.ts';
 import { RENEW_MS } from '../../src/peers/stating.ts';
+import type { Greet } from '../../src/peers/wire.ts';
 import { content, holdings } from './ground.ts';
 import { Scene } from './scene.ts';
 
@@ -81,6 +82,24 @@ void test('a revoked node loses its links and what it said, also where the recor
   }
   assert.ok(a.records.some(event => event.event === 'peer.revoked'));
   assert.ok(a.records.some(event => event.event === 'roster.accepted' && event.seq === 2));
+  scene.end();
+});
+
+void test('who is revoked while it is being greeted loses its link at once, and is recorded', async () => {
+  const scene = new Scene();
+  const a = await scene.add();
+  const evil = await scene.add();
+  const { greet } = evil.wire;
+  Object.assign(evil.wire, {
+    greet: async (...given: Parameters<Greet>) => {
+      await greet(...given);
+      await a.members.revoke(evil.wire.peer);
+    },
+  });
+  await evil.wire.dial(a.wire.addresses[0]!, a.stop.signal);
+  await scene.world.settle();
+  assert.deepEqual([a.wire.links(), evil.wire.links()], [[], []]);
+  assert.ok(a.records.some(event => event.event === 'peer.refused' && event.code === 'CREDENTIAL_REVOKED'));
   scene.end();
 });
 

@@ -92,10 +92,9 @@ export class MemoryWire implements ControlWire {
     };
     const [near, far] = [mine as Partial<End> as End, theirs as Partial<End> as End];
     [near.other, far.other] = [far, near];
-    for (const end of [far, near]) {
-      end.wire.#ends.add(end);
-      for (const listener of end.wire.#listeners) listener(end.link, true);
-    }
+    for (const end of [far, near]) end.wire.#ends.add(end);
+    for (const end of [far, near])
+      if (end.wire.#ends.has(end)) for (const listener of end.wire.#listeners) listener(end.link, true);
     return near.link;
   }
 
