@@ -44,18 +44,14 @@ export class MemberWatch {
     const { wire, members, log } = this.#options;
     for (const [peer, jwt] of members.credentials()) this.#told.set(peer, jwt);
     // Whoever was shut out between its greeting and its link.
-    wire.onLink(({ peer }, open) => {
-      if (open && !members.node(peer)) void wire.disconnect(peer);
+    wire.onLink(({ peer, address }, open) => {
+      if (open && !members.node(peer)) void this.#tooLate(peer, address);
     });
     members.onChange(revoked => {
       this.#newRoster();
       for (const peer of revoked)
         this.#shutOut(peer).catch((error: unknown) => log('warn', `shutting out ${peer}: ${String(error)}`, { peer }));
       void this.#gather();
-    });
-    // Whoever was shut out while it was being greeted had no link to lose.
-    wire.onLink(({ peer, address }, open) => {
-      if (open && !members.node(peer)) void this.#tooLate(peer, address);
     });
   }
 
