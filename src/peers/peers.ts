@@ -16,11 +16,24 @@ export interface Holder {
   readonly statement: Uint8Array;
 }
 
+/** The most artifacts that one answer names. */
+export const REFERRERS_MAX = 32;
+
 /** What this node says it holds. */
 export interface Holding {
   readonly digest: Digest;
   readonly size: number;
   readonly root: Root;
+  /** Who may know of it; everybody where it is missing. Nodes that may not are never told, by nobody. */
+  readonly audience?: (node: Node) => boolean;
+}
+
+/** An artifact about a digest that a peer says it has. It proves nothing: the manifest is fetched by digest and judged. */
+export interface Referrer {
+  readonly bond: 'subject' | 'sig' | 'att';
+  /** Of its manifest. */
+  readonly digest: Digest;
+  readonly size: number;
 }
 
 /** What a node says of a tag. */
@@ -64,6 +77,8 @@ export interface Giver {
   give(node: Node, digest: Digest, offset: number, length: number): Promise<Gift>;
   /** The proof that this node signed. @throws CONTENT_ABSENT */
   proof(node: Node, digest: Digest): Promise<Proof>;
+  /** What this node has about a digest that `node` may have, at most REFERRERS_MAX; empty where not here or not for that node. */
+  referrers(node: Node, subject: Digest): Promise<readonly Referrer[]>;
   /** A peer says that bytes of this digest did not fit their proof: hash it again. */
   doubt(node: Node, digest: Digest): void;
 }
@@ -88,6 +103,8 @@ export interface Peers {
   stateTags(tags: readonly TagStatement[]): Promise<void>;
   /** Asks `peer` for its proof. @throws PEER_UNREACHABLE, CONTENT_ABSENT, PROOF_INVALID, TIMED_OUT */
   proof(peer: PeerId, digest: Digest, size: number, signal: AbortSignal): Promise<Proof>;
+  /** Asks `peer` what it has about `subject`. @throws PEER_UNREACHABLE, FRAME_INVALID, TIMED_OUT, ROLE_MISSING */
+  referrers(peer: PeerId, subject: Digest, signal: AbortSignal): Promise<readonly Referrer[]>;
   /**
    * Bytes of `digest` from chunk boundary `offset` to `offset + length`, in order, over a lane. Ends the lane's request
    * when the loop is left. @throws PEER_UNREACHABLE, CONTENT_ABSENT, LANE_STALLED, LANE_CLOSED, FRAME_INVALID

@@ -106,3 +106,47 @@ export interface Hashes {
   /** The kept proof of a digest that this node once hashed whole, whatever became of the file. */
   known(digest: Digest): Promise<Proof | undefined>;
 }
+
+/** How an artifact names what it is about: by the `subject` of its manifest, or by cosign's tags `sha256-<hex>.sig` and `.att`. */
+export type Bond = 'subject' | 'sig' | 'att';
+
+/** A signature, attestation or other artifact about one digest, kept by Pinnace itself. That it names it is all that was proved. */
+export interface Attachment {
+  readonly subject: Digest;
+  readonly bond: Bond;
+  /** Of the artifact's manifest. */
+  readonly manifest: Descriptor;
+  /** As the manifest itself says: `artifactType`, else the type of its config; empty where it has neither. */
+  readonly artifactType: string;
+  /** Of the manifest; for the referrers API. */
+  readonly annotations: Readonly<Record<string, string>>;
+  /** What the manifest lists: the config, then the layers. Never more than fits ATTACHMENT_MAX_BYTES, the manifest included. */
+  readonly contents: readonly (Descriptor & { readonly annotations: Readonly<Record<string, string>> })[];
+}
+
+/** The largest attachment, its manifest and all that it lists together, in bytes. */
+export const ATTACHMENT_MAX_BYTES = 1 << 20;
+/** All attachments of a node, in bytes. */
+export const ATTACHMENTS_MAX_BYTES = 2 * 1024 ** 3;
+
+/** Attachments, in an OCI layout of Pinnace's own: whole, proved, by subject. */
+export interface Attachments {
+  /** In the order in which they came; local memory only. */
+  of(subject: Digest): readonly Attachment[];
+  subjects(): readonly Digest[];
+  /** Opens the manifest or a content of an attachment. */
+  open(digest: Digest): Promise<Content | undefined>;
+  /** The attachments that `digest` is the manifest or a content of. */
+  owners(digest: Digest): readonly Attachment[];
+  /**
+   * Keeps an artifact; `contents` has the bytes of everything that `manifest` lists. Each is hashed and its size compared here.
+   * Keeping one twice is one. @throws MANIFEST_INVALID where it does not name `subject` by `bond` or is no artifact,
+   * DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED beyond the two bounds, FILE_UNREADABLE
+   */
+  keep(
+    artifact: { readonly subject: Digest; readonly bond: Bond; readonly manifest: Uint8Array },
+    contents: ReadonlyMap<Digest, Uint8Array>,
+  ): Promise<Attachment>;
+  /** Drops all attachments whose subject is not wanted any more. */
+  retain(wanted: (subject: Digest) => boolean): Promise<void>;
+}
