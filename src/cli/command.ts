@@ -24,9 +24,15 @@ export interface Command {
   readonly usage: string;
   /** Options in the form of node:util parseArgs; `--json` and `--help` are taken before. */
   readonly options: Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly multiple?: boolean }>>;
-  /** @throws MirrorError; its kind is the exit code (USAGE where arguments are wrong) */
+  /**
+   * Answers with the exit code where it is not 0: FOUND where it was asked to look for what is wrong, and found some.
+   * @throws MirrorError; its kind is the exit code (USAGE where arguments are wrong)
+   */
   run(
     args: { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] },
     io: Io,
-  ): Promise<void>;
+  ): Promise<number | void>;
 }
+
+/** The exit code of a check that did its work and has something to report: a case that fails, an image without a pin. */
+export const FOUND = 1;

@@ -20,7 +20,7 @@ const overview = (words = ''): string =>
     ...(groupOf(words) ?? commands).map(({ name, summary }) => `  pinnace ${name.padEnd(18)} ${summary}`),
     '',
     'Every command takes --help, and --json where it prints results.',
-    'Exit codes: 0 done, 64 wrong input, 3 denied, 4 absent, 5 hostile, 69 unavailable, 70 a defect.',
+    'Exit codes: 0 done, 1 a check found something, 64 wrong input, 3 denied, 4 absent, 5 hostile, 69 unavailable, 70 a defect.',
     '',
   ].join('\n');
 
@@ -61,8 +61,7 @@ export async function main(argv: readonly string[], io: Omit<Io, 'json'>): Promi
     }
     const { values, positionals } = parse(command, rest);
     json = values.json === true;
-    await command.run({ values, positionals }, { ...io, json });
-    return 0;
+    return (await command.run({ values, positionals }, { ...io, json })) ?? 0;
   } catch (error) {
     if (isDefect(error)) {
       io.err(`pinnace: ${error.stack ?? error.message}\n`);
