@@ -13,6 +13,7 @@ import type { Cluster } from '../identity/identity.ts';
 import { type Issuer, isClusterId, issuerOf, openKey } from '../identity/issuer.ts';
 import { rawPublicKey } from '../identity/key.ts';
 import { PUBLIC_KEY_BYTES } from '../identity/peer-id.ts';
+import type { PolicyDemand } from '../identity/policy-demand.ts';
 import { issueRoster, type Roster, readRoster, under } from '../identity/roster.ts';
 import { keepAt, readSecret, realDisk } from '../store/disk.ts';
 import { Fields } from '../yaml.ts';
@@ -42,6 +43,8 @@ export interface RosterChange {
   readonly handovers?: readonly string[];
   /** Instead of the next number. */
   readonly seq?: number;
+  /** What it demands of policies, by what the roster before demanded; the same unless given. */
+  readonly policy?: (before: PolicyDemand | undefined) => PolicyDemand | undefined;
 }
 
 /** Asks for the passphrase of a key file; undefined where it is under none. */
@@ -161,12 +164,14 @@ export class ClusterFolder {
       for (const [of, until] of change.revoked ?? []) revoked.set(of, Math.max(until, revoked.get(of) ?? 0));
       // What was issued so long ago has expired by itself.
       for (const [of, until] of revoked) if (until + CREDENTIAL_LIFETIME_MS + DAY_MS < now) revoked.delete(of);
+      const policy = change.policy ? change.policy(last.policy) : last.policy;
       const jwt = await issueRoster(issuer, {
         seq: change.seq ?? last.seq + 1,
         // A new epoch is dated anew: nodes believe no clock below a roster's date, and who stole the key may have set any.
         issuedAt: change.seq === undefined ? Math.max(now, last.issuedAt) : now,
         revoked,
         handovers: change.handovers ?? last.handovers,
+        ...(policy ? { policy } : {}),
       });
       return this.#put(jwt, this.cluster);
     });

@@ -3,6 +3,7 @@
  * Refuses to know transport. Spec: IDENTITY.md; RFC 7519, RFC 8037.
  */
 import type { Node, PeerId } from '../oci/oci.ts';
+import type { PolicyDemand } from './policy-demand.ts';
 
 /** The audience and issuer of everything that this cluster signs, as somebody trusts it. */
 export interface Cluster {
@@ -40,7 +41,14 @@ export interface Members {
     /** Milliseconds since 1970, as is `expiresAt`. */
     readonly issuedAt: number;
     readonly expiresAt: number;
+    readonly policy?: PolicyDemand;
   };
+  /** The signed policy in force, packed, as `Policies` says; undefined until it is joined. */
+  readonly policy: Policies['policy'];
+  /** As `Policies` says; false until they are joined. */
+  offerPolicy(bytes: Uint8Array): Promise<boolean>;
+  /** From now on these judge policies; their changes are told to `onChange`, too. */
+  joinPolicies(policies: Policies): void;
   /**
    * Who `peer` is, by the credential it shows; where that one has ended, by the newest that is known of it: it may have
    * been renewed while it was away. Also remembers the newest credential of each peer.
@@ -68,6 +76,16 @@ export interface Members {
    * newer credential is in force.
    */
   onChange(listener: (revoked: readonly PeerId[], accepted: readonly Node[]) => void): void;
+}
+
+/** The signed policy of the cluster as it goes from node to node; judged elsewhere, against what the roster demands. */
+export interface Policies {
+  /** The bundle in force, packed; undefined where none is, or the one that was holds no more. */
+  readonly policy: { readonly serial: number; readonly bytes: Uint8Array } | undefined;
+  /** Takes a packed bundle from anybody. True when it is newer and now in force. @throws BUNDLE_INVALID, POLICY_* */
+  offer(bytes: Uint8Array): Promise<boolean>;
+  /** Calls `listener` after each change of `policy`. */
+  onChange(listener: () => void): void;
 }
 
 /** Verifies an Ed25519 signature by the key that a peer id carries. */

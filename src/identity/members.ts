@@ -5,31 +5,21 @@
  */
 import { hasCode, MirrorError } from '../errors.ts';
 import type { Node, PeerId } from '../oci/oci.ts';
-import { CLOCK_SKEW_MS, type Keep, type World } from '../world.ts';
+import { CLOCK_SKEW_MS, type World } from '../world.ts';
 import { type Proved, proveCredential } from './credential.ts';
 import { epochOf } from './handover.ts';
-import type { Members } from './identity.ts';
+import type { Members, Policies } from './identity.ts';
 import { isProved, newestRoster } from './kept-roster.ts';
 import { Known, MEMBERS_MAX } from './known.ts';
-import { readCredentials, writeCredentials } from './members-file.ts';
+import { readCredentials } from './members-file.ts';
+import { Keeping, type KeepingOptions } from './members-keeping.ts';
 import { issuersOf, type Roster, readRoster, revokes, under } from './roster.ts';
 import type { OpenSelf } from './self.ts';
 import { claimedIssuer, urnOf } from './signed.ts';
 
-/** How long new credentials may wait to be written, in milliseconds: a whole cluster that joins costs a few writes. */
-const FLUSH_MS = 1000;
-/** After a write that failed the next one is tried so much later, in milliseconds. */
-const RETRY_MS = 5000;
-
-export interface MembersOptions {
+export interface MembersOptions extends KeepingOptions {
   readonly self: Pick<OpenSelf, 'cluster' | 'peer' | 'roster' | 'lowestSeq' | 'credential' | 'node' | 'renew'>;
-  /** The roster in force, as a JWT. */
-  readonly rosterKeep: Keep;
-  /** The newest credential of each member. */
-  readonly credentialsKeep: Keep;
   readonly world: Pick<World, 'now' | 'sleep'>;
-  /** The daemon's life. */
-  readonly signal: AbortSignal;
 }
 
 /** Opens what is known of the cluster. @throws STATE_INVALID, STATE_NEWER, FILE_UNREADABLE */
@@ -53,13 +43,11 @@ export class OpenMembers implements Members {
   #roster: Roster;
   /** Whose credentials count under it, base64url, the newest first; looked at for each holder of a content. */
   #issuers: readonly string[];
-  /** True while the roster in force could not be written. */
-  #unwritten = false;
   /** The newest `iat` that the issuer was seen to set; the clock is not believed below it. */
   #floor: number;
   #turn: Promise<unknown> = Promise.resolve();
-  #dirty = false;
-  #flushing: Promise<void> | undefined;
+  readonly #keeping: Keeping;
+  #policies: Policies | undefined;
 
   /** Knows nobody yet; use `openMembers`. */
   constructor(options: MembersOptions, roster: Roster) {
@@ -67,6 +55,11 @@ export class OpenMembers implements Members {
     this.#roster = roster;
     this.#issuers = namesOf(roster);
     this.#floor = roster.issuedAt;
+    this.#keeping = new Keeping(options, {
+      roster: () => this.#roster.jwt,
+      credentials: () => [...this.credentials().values()],
+      inTurn: work => this.#inTurn(work),
+    });
   }
 
   get roster(): Roster {
@@ -108,9 +101,7 @@ export class OpenMembers implements Members {
 
   /** As the port says; `credentials` by its issuers are put in force with it, so that whom they name is not cut off. */
   async offerRoster(jwt: string, credentials: readonly string[] = []): Promise<boolean> {
-    const turn = this.#turn.then(() => this.#force(jwt, credentials));
-    this.#turn = turn.catch(() => undefined);
-    return turn;
+    return this.#inTurn(() => this.#force(jwt, credentials));
   }
 
   async offerCredential(jwt: string): Promise<boolean> {
@@ -123,6 +114,19 @@ export class OpenMembers implements Members {
 
   onChange(listener: Listener): void {
     this.#listeners.push(listener);
+  }
+
+  get policy(): Policies['policy'] {
+    return this.#policies?.policy;
+  }
+
+  async offerPolicy(bytes: Uint8Array): Promise<boolean> {
+    return (await this.#policies?.offer(bytes)) ?? false;
+  }
+
+  joinPolicies(policies: Policies): void {
+    this.#policies = policies;
+    policies.onChange(() => this.#tell([], []));
   }
 
   /** Takes a credential from this node's own disk or token, and leaves it where it does not hold any more. */
@@ -138,7 +142,13 @@ export class OpenMembers implements Members {
   /** Resolves when what is known is on disk. */
   async settled(): Promise<void> {
     await this.#turn;
-    await this.#flushing;
+    await this.#keeping.settled();
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
   }
 
   #now(): number {
@@ -189,7 +199,7 @@ export class OpenMembers implements Members {
     if (!news) return false;
     this.#floor = Math.max(this.#floor, node.issuedAt);
     if (node.peer === this.#options.self.peer) this.#options.self.renew(jwt, node);
-    this.#flush();
+    this.#keeping.changed();
     this.#tell(replaced === undefined ? [] : [replaced], [node]);
     return true;
   }
@@ -203,7 +213,7 @@ export class OpenMembers implements Members {
 
   async #force(jwt: string, credentials: readonly string[]): Promise<boolean> {
     if (jwt === this.#roster.jwt) {
-      if (this.#unwritten) await this.#keepRoster();
+      await this.#keeping.keepUnwritten();
       return false;
     }
     const offered = await this.#readOffered(jwt);
@@ -219,10 +229,10 @@ export class OpenMembers implements Members {
     for (const entry of this.#known.entries()) if (!this.#stands(entry)) this.#known.drop(entry.node.peer);
     const accepted = this.#takeAll(fresh);
     const revoked = before.filter(({ peer }) => !this.#known.get(peer)).map(({ peer }) => peer);
-    this.#flush();
+    this.#keeping.changed();
     // In force before it is on disk: a full disk must not let a revoked node stay.
     this.#tell(revoked, accepted);
-    await this.#keepRoster();
+    await this.#keeping.keepRoster();
     return true;
   }
 
@@ -261,47 +271,7 @@ export class OpenMembers implements Members {
     });
   }
 
-  /** In its turn: a roster that is newer is written after this one. @throws FILE_UNREADABLE */
-  async #keepRoster(): Promise<void> {
-    this.#unwritten = true;
-    try {
-      await this.#options.rosterKeep.write(Buffer.from(this.#roster.jwt));
-      this.#unwritten = false;
-    } finally {
-      // Nobody offers it again: whoever has the same one sends none.
-      if (this.#unwritten) this.#flush();
-    }
-  }
-
   #tell(revoked: readonly PeerId[], accepted: readonly Node[]): void {
     for (const listener of this.#listeners) listener(revoked, accepted);
-  }
-
-  #flush(): void {
-    this.#dirty = true;
-    this.#flushing ??= this.#write().finally(() => {
-      this.#flushing = undefined;
-    });
-  }
-
-  /** Writes what is not on disk yet, and goes on until it is: a full disk must neither end the cluster nor cost a roster. */
-  async #write(): Promise<void> {
-    const { world, signal, credentialsKeep } = this.#options;
-    let wait = FLUSH_MS;
-    while (this.#dirty) {
-      await world.sleep(wait, signal);
-      this.#dirty = false;
-      try {
-        const turn = this.#turn.then(() => (this.#unwritten ? this.#keepRoster() : undefined));
-        this.#turn = turn.catch(() => undefined);
-        await turn;
-        await writeCredentials(credentialsKeep, [...this.credentials().values()]);
-        wait = FLUSH_MS;
-      } catch {
-        if (signal.aborted) return;
-        this.#dirty = true;
-        wait = RETRY_MS;
-      }
-    }
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The roster: the issuer's signed list of whom it takes back, and who the issuer is. Promises: every roster has a number,
- * higher is newer, in the epoch of its signer alone; it is proved from an issuer that the reader trusts; fields that this
- * version does not know are refused, as they might forbid something. Refuses to know which roster is in force (members.ts).
- * Spec: IDENTITY.md; RFC 7519.
+ * The roster: the issuer's signed list of whom it takes back, who the issuer is, and what it demands of policies. Promises:
+ * every roster has a number, higher is newer, in the epoch of its signer alone; it is proved from an issuer that the reader
+ * trusts; fields that this version does not know are refused, as they might forbid something. Refuses to know which roster
+ * is in force (members.ts). Spec: IDENTITY.md; RFC 7519.
  */
 import { asMirrorError, MirrorError } from '../errors.ts';
 import { type Node, parseNodeName, parsePeerId } from '../oci/oci.ts';
@@ -21,6 +21,7 @@ import {
 import type { Cluster } from './identity.ts';
 import type { Issuer } from './issuer.ts';
 import { publicKeyFrom } from './key.ts';
+import { formatDemand, type PolicyDemand, readDemand } from './policy-demand.ts';
 import { claimsOf, type Form, isSignedBy, type Sealed, signDocument, unseal, urnOf } from './signed.ts';
 
 /** The longest roster, in bytes. */
@@ -46,6 +47,8 @@ export interface Roster {
   readonly expiresAt: number;
   /** By node name or peer id: the latest moment of issue that is taken back. */
   readonly revoked: ReadonlyMap<string, number>;
+  /** What it demands of policies; nothing where it is missing. */
+  readonly policy?: PolicyDemand;
   /** Who signed it, a raw public key: the issuer that counts. */
   readonly signer: Uint8Array;
   /** The issuer that it names after itself, whose word counts too. */
@@ -57,7 +60,7 @@ export interface Roster {
 }
 
 /** What a roster is signed over. */
-export type RosterDraft = Pick<Roster, 'seq' | 'issuedAt' | 'revoked'> & {
+export type RosterDraft = Pick<Roster, 'seq' | 'issuedAt' | 'revoked' | 'policy'> & {
   readonly expiresAt?: number;
   readonly handovers?: readonly string[];
 };
@@ -78,6 +81,7 @@ export async function issueRoster(issuer: Issuer, draft: RosterDraft): Promise<s
     iat: Math.floor(draft.issuedAt / 1000),
     exp: Math.floor((draft.expiresAt ?? draft.issuedAt + ROSTER_LIFETIME_MS) / 1000),
     revoked,
+    ...(draft.policy ? { policy: formatDemand(draft.policy) } : {}),
   };
   return signDocument(FORM, claims, issuer.key, draft.handovers);
 }
@@ -95,6 +99,7 @@ export async function readRoster(jwt: string, cluster: Cluster): Promise<Roster>
   const iat = fields.integer('iat', { min: 0, max: SECONDS_MAX });
   const exp = fields.integer('exp', { min: iat + 1, max: SECONDS_MAX });
   const revoked = readRevoked(fields);
+  const policy = readDemand(fields);
   fields.end();
   return {
     seq,
@@ -105,6 +110,7 @@ export async function readRoster(jwt: string, cluster: Cluster): Promise<Roster>
     signer: by.signer.key,
     former: by.former,
     handovers: sealed.handovers,
+    ...(policy ? { policy } : {}),
     ...(by.next ? { next: by.next.key } : {}),
   };
 }

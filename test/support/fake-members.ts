@@ -2,7 +2,7 @@
  * `Members` without cryptography: credentials and rosters are plain JSON that anybody could write. For tests of rooms that
  * only need somebody to be admitted; it passes the same suite as the real one (test/conformance/identity.ts).
  */
-import type { Members } from '../../src/identity/identity.ts';
+import type { Members, Policies } from '../../src/identity/identity.ts';
 import { type Code, hasCode, MirrorError } from '../../src/errors.ts';
 import type { Node, PeerId, Role } from '../../src/oci/oci.ts';
 import { CLOCK_SKEW_MS, realWorld, type World } from '../../src/world.ts';
@@ -50,6 +50,7 @@ function read<T>(text: string, prefix: string, code: Code): T {
 export function fakeMembers(cluster: string, roster: string, own: string, world: World = realWorld): Members {
   const known = new Map<PeerId, { node: Node; jwt: string }>();
   const listeners: Parameters<Members['onChange']>[0][] = [];
+  let policies: Policies | undefined;
   let current = { ...read<FakeRoster>(roster, ROSTER, 'ROSTER_INVALID'), jwt: roster };
   const revoked = (n: Node): boolean =>
     n.issuedAt <= Math.max(current.revoked[n.name] ?? -1, current.revoked[n.peer] ?? -1);
@@ -117,5 +118,13 @@ export function fakeMembers(cluster: string, roster: string, own: string, world:
     },
     offerCredential: async text => take(text, judge(text)),
     onChange: listener => listeners.push(listener),
+    get policy() {
+      return policies?.policy;
+    },
+    offerPolicy: async bytes => (await policies?.offer(bytes)) ?? false,
+    joinPolicies(joined) {
+      policies = joined;
+      joined.onChange(() => tell([], []));
+    },
   };
 }
