@@ -32,7 +32,8 @@ export type Manifest = ImageManifest | IndexManifest;
 const bad = (what: string): never => {
   throw new MirrorError('MANIFEST_INVALID', `manifest: ${what}`);
 };
-type Json = Record<string, unknown>;
+/** An object of a manifest's JSON. */
+export type Json = Record<string, unknown>;
 const mapping = (value: unknown, what: string): Json =>
   value !== null && typeof value === 'object' && !Array.isArray(value)
     ? (value as Json)
@@ -52,44 +53,52 @@ const READ = new Set([
   'variant',
   'fsLayers',
 ]);
-const READ_FOLDED = new Set([...READ].map(name => name.toLowerCase()));
+/** As Go's JSON compares keys: the long s is an s too, the sign of kelvins a k. */
+const folded = (name: string): string => name.toLowerCase().toUpperCase();
+const READ_FOLDED = new Set([...READ].map(folded));
 
-/** An object whose fields other readers cannot take otherwise: Go's JSON takes `Layers` for `layers`. */
-const exact = (value: unknown, what: string): Json => {
+/** An object whose fields other readers cannot take otherwise: Go's JSON takes `Layers` for `layers`. @throws MANIFEST_INVALID */
+export const exactManifestObject = (value: unknown, what: string, more: readonly string[] = []): Json => {
   const object = mapping(value, what);
-  for (const key of Object.keys(object))
-    if (!READ.has(key) && READ_FOLDED.has(key.toLowerCase()))
+  for (const key of Object.keys(object)) {
+    if (READ.has(key) || more.includes(key)) continue;
+    const other = folded(key);
+    if (READ_FOLDED.has(other) || more.some(name => folded(name) === other))
       return bad(`${what} has the key ${JSON.stringify(key)}, which others read as another`);
+  }
   return object;
 };
+const exact = exactManifestObject;
 const list = (value: unknown, what: string): unknown[] => {
   if (!Array.isArray(value)) return bad(`${what} is not a list`);
   return value.length > MANIFEST_MAX_ENTRIES ? bad(`${what} has more than ${MANIFEST_MAX_ENTRIES} entries`) : value;
 };
-const text = (value: unknown, what: string): string =>
+/** A string of 1–255 characters. @throws MANIFEST_INVALID */
+export const manifestText = (value: unknown, what: string): string =>
   typeof value === 'string' && value !== '' && value.length <= 255 ? value : bad(`${what} is not a short string`);
 
 function platform(value: unknown): { platform?: Platform } {
   if (value === undefined) return {};
   const p = exact(value, 'platform');
-  const variant = p.variant === undefined || p.variant === '' ? {} : { variant: text(p.variant, 'variant') };
+  const variant = p.variant === undefined || p.variant === '' ? {} : { variant: manifestText(p.variant, 'variant') };
   return {
     platform: {
-      os: text(p.os, 'os'),
-      architecture: text(p.architecture, 'architecture'),
+      os: manifestText(p.os, 'os'),
+      architecture: manifestText(p.architecture, 'architecture'),
       ...variant,
     },
   };
 }
 
-function descriptor(value: unknown, what: string): Descriptor {
+/** A descriptor, its annotations, urls and data left behind. @throws MANIFEST_INVALID */
+export function manifestDescriptor(value: unknown, what: string): Descriptor {
   const d = exact(value, what);
-  const digest = text(d.digest, `${what}.digest`);
+  const digest = manifestText(d.digest, `${what}.digest`);
   if (!isDigest(digest)) return bad(`${what}.digest is not a digest`);
   if (typeof d.size !== 'number' || !Number.isSafeInteger(d.size) || d.size < 0)
     return bad(`${what}.size is not a size`);
   return {
-    mediaType: text(d.mediaType, `${what}.mediaType`),
+    mediaType: manifestText(d.mediaType, `${what}.mediaType`),
     digest,
     size: d.size,
     ...platform(d.platform),
@@ -138,7 +147,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   const index = json.manifests !== undefined;
   if (index && (json.layers !== undefined || json.config !== undefined || json.fsLayers !== undefined))
     bad('is both an image and an index');
-  const mediaType = text(
+  const mediaType = manifestText(
     json.mediaType ??
       (index ? 'application/vnd.oci.image.index.v1+json' : 'application/vnd.oci.image.manifest.v1+json'),
     'mediaType',
@@ -148,15 +157,15 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     return {
       kind: 'index',
       mediaType,
-      manifests: list(json.manifests, 'manifests').map(d => descriptor(d, 'manifests[]')),
+      manifests: list(json.manifests, 'manifests').map(d => manifestDescriptor(d, 'manifests[]')),
     };
   }
   if (!isImageType(mediaType)) bad(`mediaType ${mediaType} is not an image manifest's`);
   return {
     kind: 'image',
     mediaType,
-    config: descriptor(json.config, 'config'),
-    layers: list(json.layers, 'layers').map(d => descriptor(d, 'layers[]')),
+    config: manifestDescriptor(json.config, 'config'),
+    layers: list(json.layers, 'layers').map(d => manifestDescriptor(d, 'layers[]')),
   };
 }
 
