@@ -15,8 +15,8 @@ const SECRET_MAX_BYTES = 512 << 10;
 const NOT_OWNER = 0o077;
 const NEWLINE = 0x0a;
 
-/** Runs one call after the other, whether or not those before it failed. */
-function inTurn(): <T>(work: () => Promise<T>) => Promise<T> {
+/** A queue: it runs one call after the other, whether or not those before it failed. */
+export function inTurn(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return work => {
     const result = last.then(work);

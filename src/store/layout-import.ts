@@ -17,7 +17,8 @@ import {
 import { readArchive } from './archive.ts';
 import { type DockerImage, manifestOfDocker, parseDockerImages } from './archive-docker.ts';
 import { closeAfter, type Disk, type OpenFile, readWhole } from './disk.ts';
-import { checkLayoutVersion, type Layout } from './layout.ts';
+import type { Layout } from './layout.ts';
+import { checkLayoutVersion } from './layout-folder.ts';
 import { fullName, INDEX_MAX_BYTES, parseIndex } from './layout-index.ts';
 import { type Progress, type Staged, Supply } from './layout-supply.ts';
 import { walkImage } from './layout-walk.ts';

@@ -3,21 +3,16 @@
  * replaced whole, by one process at a time; what no name reaches goes, but nothing young, since an import may be under
  * way. Refuses to know who proved what is adopted. Spec: OCI image-spec image-layout.md.
  */
-import { join } from 'node:path';
 import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
 import { type Descriptor, type Digest, formatReference, type Reference } from '../oci/oci.ts';
 import type { World } from '../world.ts';
-import { closeAfter, type Disk, readWhole, replaceFile } from './disk.ts';
+import { closeAfter, type Disk, readWhole } from './disk.ts';
 import { LayoutBlobs } from './layout-blobs.ts';
+import { LayoutFolder } from './layout-folder.ts';
 import { entryOf, formatIndex, INDEX_MAX_BYTES, type IndexEntry, imagesOf, parseIndex } from './layout-index.ts';
-import { lockedIn } from './layout-lock.ts';
 import { walkImage } from './layout-walk.ts';
 import { watchFiles } from './layout-watch.ts';
 import type { Content, Image, Keeping, Store } from './store.ts';
-
-/** What an import left in its folder goes after so long. */
-const STAGED_MAX_MS = 86_400_000;
-const LAYOUT_VERSION = '1.0.0';
 
 /** The embedded store, as its writers see it. */
 export interface Layout extends Store {
@@ -45,37 +40,22 @@ class DiskLayout implements Layout {
   };
   readonly #disk: Disk;
   readonly #world: World;
-  readonly #dir: string;
+  readonly #folder: LayoutFolder;
   readonly #blobs: LayoutBlobs;
-  readonly #indexPath: string;
-  readonly #locks: string;
-  readonly #staging: string;
   #parsed: { readonly stamp: string; readonly entries: readonly IndexEntry[]; readonly modifiedAt: number } | undefined;
 
   constructor(disk: Disk, dir: string, world: World) {
     this.#disk = disk;
     this.#world = world;
-    this.#dir = dir;
+    this.#folder = new LayoutFolder(disk, dir, world);
     this.#blobs = new LayoutBlobs(disk, dir, world, () => this.stage());
-    this.#indexPath = join(dir, 'index.json');
-    this.#locks = join(dir, '.pinnace', 'locks');
-    this.#staging = join(dir, '.pinnace', 'staging');
   }
 
   /** Makes what is missing, and reads what is there. */
   async prepare(): Promise<void> {
-    for (const folder of [this.#dir, ...this.#blobs.folders, this.#locks, this.#staging])
-      await this.#disk.mkdir(folder);
-    await lockedIn(this.#disk, this.#locks, this.#world, async () => {
-      await this.#checkVersion();
-      if (!(await this.#disk.facts(this.#indexPath))) await replaceFile(this.#disk, this.#indexPath, formatIndex([]));
-    });
+    await this.#folder.prepare(this.#blobs.folders, formatIndex([]));
     await this.#index();
-    for (const name of await this.#disk.list(this.#staging)) {
-      const facts = await this.#disk.facts(join(this.#staging, name));
-      if (facts && this.#world.now() - facts.modifiedAt > STAGED_MAX_MS)
-        await this.#disk.remove(join(this.#staging, name));
-    }
+    await this.#folder.tidy();
   }
 
   async images(): Promise<readonly Image[]> {
@@ -83,7 +63,7 @@ class DiskLayout implements Layout {
       const { entries, modifiedAt } = await this.#index();
       return imagesOf(entries, modifiedAt);
     } catch (error) {
-      throw unavailable(error, this.#dir);
+      throw unavailable(error, this.#folder.path);
     }
   }
 
@@ -93,7 +73,7 @@ class DiskLayout implements Layout {
     try {
       content = await this.#blobs.open(digest);
     } catch (error) {
-      throw unavailable(error, this.#dir);
+      throw unavailable(error, this.#folder.path);
     }
     if (!content || recorded === undefined || content.size === recorded) return content;
     await content.close();
@@ -105,42 +85,44 @@ class DiskLayout implements Layout {
 
   watch(changed: () => void, signal: AbortSignal): Promise<void> {
     const { folders } = this.#blobs;
-    return watchFiles(this.#disk, this.#world, [this.#dir, ...folders], [this.#indexPath, ...folders], changed, signal);
+    return watchFiles(
+      this.#disk,
+      this.#world,
+      [this.#folder.path, ...folders],
+      [this.#folder.indexPath, ...folders],
+      changed,
+      signal,
+    );
   }
 
   stage(): string {
-    return join(this.#staging, Buffer.from(this.#world.random(16)).toString('hex'));
+    return this.#folder.stage();
   }
 
   nameImported(reference: Reference, target: Descriptor): Promise<void> {
     return this.#name(reference, target, false);
   }
 
-  async #checkVersion(): Promise<void> {
-    const path = join(this.#dir, 'oci-layout');
-    const file = await this.#disk.openRead(path);
-    if (!file)
-      return replaceFile(this.#disk, path, Buffer.from(JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION })));
-    checkLayoutVersion(await closeAfter(file, () => readWhole(file, path, INDEX_MAX_BYTES)), path);
-  }
-
   /** The index as it is now. @throws STATE_INVALID, FILE_UNREADABLE */
   async #index(): Promise<{ entries: readonly IndexEntry[]; modifiedAt: number }> {
-    const file = await this.#disk.openRead(this.#indexPath);
+    const file = await this.#disk.openRead(this.#folder.indexPath);
     if (!file)
-      throw new MirrorError('FILE_UNREADABLE', `${this.#indexPath} is not there any more: was the store removed?`);
+      throw new MirrorError(
+        'FILE_UNREADABLE',
+        `${this.#folder.indexPath} is not there any more: was the store removed?`,
+      );
     return closeAfter(file, async () => {
       const { stamp, modifiedAt } = await file.facts();
       if (this.#parsed?.stamp === stamp) return this.#parsed;
       try {
-        const entries = parseIndex(await readWhole(file, this.#indexPath, INDEX_MAX_BYTES));
+        const entries = parseIndex(await readWhole(file, this.#folder.indexPath, INDEX_MAX_BYTES));
         this.#parsed = { stamp, entries, modifiedAt };
         return this.#parsed;
       } catch (error) {
         if (!hasCode(error, 'STATE_INVALID')) throw error;
         throw new MirrorError(
           'STATE_INVALID',
-          `${this.#indexPath}: ${error.message}; restore it, or remove ${this.#dir} and import again`,
+          `${this.#folder.indexPath}: ${error.message}; restore it, or remove ${this.#folder.path} and import again`,
           { cause: error },
         );
       }
@@ -156,29 +138,28 @@ class DiskLayout implements Layout {
   /** @throws CONTENT_ABSENT where something that it needs was not adopted; MANIFEST_INVALID, STORE_CORRUPT */
   #name(reference: Reference, target: Descriptor, fetched: boolean): Promise<void> {
     const name = formatReference(reference);
-    return lockedIn(this.#disk, this.#locks, this.#world, async () => {
+    return this.#folder.locked(async () => {
       // Looked at under the lock: what was adopted long ago may have been removed as reached by no name.
       if (!(await walkImage(this.#blobs.contents(), target)))
-        throw new MirrorError('CONTENT_ABSENT', `${name} is not complete in ${this.#dir}: import or pull it again`);
+        throw new MirrorError(
+          'CONTENT_ABSENT',
+          `${name} is not complete in ${this.#folder.path}: import or pull it again`,
+        );
       const { entries } = await this.#index();
       const same = entries.find(entry => entry.names.includes(name));
       if (same?.target?.digest === target.digest) return;
       const others = entries.filter(entry => !entry.names.includes(name));
-      await replaceFile(
-        this.#disk,
-        this.#indexPath,
-        formatIndex([...others, entryOf(reference, target, this.#world.now(), fetched)]),
-      );
+      await this.#folder.replaceIndex(formatIndex([...others, entryOf(reference, target, this.#world.now(), fetched)]));
     });
   }
 
   #remove(reference: Reference): Promise<void> {
     const name = formatReference(reference);
-    return lockedIn(this.#disk, this.#locks, this.#world, async () => {
+    return this.#folder.locked(async () => {
       const { entries } = await this.#index();
       const left = entries.filter(entry => !entry.names.includes(name));
       if (left.length === entries.length) return;
-      await replaceFile(this.#disk, this.#indexPath, formatIndex(left));
+      await this.#folder.replaceIndex(formatIndex(left));
       await this.#blobs.sweep(left.flatMap(({ target }) => target ?? []));
     });
   }
@@ -190,20 +171,3 @@ const unavailable = (error: unknown, dir: string): MirrorError =>
     `the store ${dir} cannot be read: ${asMirrorError(error, 'FILE_UNREADABLE', dir).message}`,
     { cause: error },
   );
-
-/** Judges the file `oci-layout`. @throws STATE_INVALID, STATE_NEWER */
-export function checkLayoutVersion(bytes: Uint8Array, path: string): void {
-  let version: unknown;
-  try {
-    version = (JSON.parse(Buffer.from(bytes).toString()) as { imageLayoutVersion?: unknown } | null)
-      ?.imageLayoutVersion;
-  } catch (error) {
-    throw asMirrorError(error, 'STATE_INVALID', `${path} is damaged`);
-  }
-  if (typeof version !== 'string') throw new MirrorError('STATE_INVALID', `${path} names no imageLayoutVersion`);
-  if (!version.startsWith('1.'))
-    throw new MirrorError(
-      'STATE_NEWER',
-      `${path} is of version ${version.slice(0, 20)}, this program reads ${LAYOUT_VERSION}`,
-    );
-}
