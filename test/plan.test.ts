@@ -41,6 +41,7 @@ const LIBRARIES: readonly (readonly [library: RegExp, where: RegExp])[] = [
   [/^node:fs(?:\/promises)?$/, /^(?:store\/disk|cli\/)/],
   [/^node:tls$/, /^peers\/wire-lane\.ts$/],
   [/^node:(?:net|dns)(?:\/promises)?$/, /^(?:peers\/(?:wire-|lane-socket\.ts)|cli\/)/],
+  [/^node:zlib$/, /^trust\/policy-packing\.ts$/],
   [/^node:https?$/, /^(?:http|cli)\//],
   [/^node:stream(?:\/promises)?$/, /^(?:http|cli|store|peers\/wire-)/],
   [/^node:(?:os|process|readline(?:\/promises)?)$/, /^cli\//],
