@@ -33,6 +33,11 @@ export interface Containerd {
   ctr(...args: readonly string[]): Promise<string>;
   /** Imports an oci-archive or docker-archive; of an index all platforms, or the machine's own alone. */
   load(archive: string, platforms?: 'all' | 'own'): Promise<void>;
+  /**
+   * Fetches what `name` names, and all that it lists, from the registry at `upstream` (plain http), not unpacked: artifacts,
+   * which are no images to pull, as well. containerd then knows it by that name.
+   */
+  fetch(name: string, upstream: string): Promise<void>;
   /** Ends the daemon and leaves its folder; `signal` SIGKILL for a crash. */
   stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
   /** Starts it again on the same folder. */
@@ -156,6 +161,13 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     ctr,
     load: async (archive, platforms = 'all') => {
       await ctr('images', 'import', '--no-unpack', ...(platforms === 'all' ? ['--all-platforms'] : []), archive);
+    },
+    fetch: async (name, upstream) => {
+      const { netns } = options;
+      const from = join(folder, 'upstreams');
+      await writeHosts(from, name.slice(0, name.indexOf('/')), { upstream });
+      const client = [binaries.ctr, '--address', socket, '--namespace', 'k8s.io'];
+      await run([...client, 'content', 'fetch', '--hosts-dir', from, name], netns === undefined ? {} : { netns });
     },
     remove,
   };

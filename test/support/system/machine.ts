@@ -20,7 +20,8 @@ export interface Machine {
   readonly node: PinnaceNode;
 }
 
-export interface MachineOptions extends Pick<NodeOptions, 'policy' | 'lie' | 'lieFrom' | 'asksFirst' | 'spool'> {
+export interface MachineOptions
+  extends Pick<NodeOptions, 'policy' | 'policyFiles' | 'lie' | 'lieFrom' | 'asksFirst' | 'spool'> {
   readonly version: ContainerdVersion;
   /** Labels of the machines whose nodes are asked first. */
   readonly bootstrap?: readonly string[];

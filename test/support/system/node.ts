@@ -4,7 +4,7 @@
  * failing test. Refuses to know the inside of the daemon: it is asked through its command line and its sockets.
  */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ask, CONTROL_SOCKET } from '../../../src/cli/control-client.ts';
 import type { Status } from '../../../src/cli/node-status.ts';
@@ -51,6 +51,8 @@ export interface NodeOptions {
   readonly cluster: ClusterFolder;
   /** The text of its policy file. */
   readonly policy: string;
+  /** Files that the policy names, by their paths relative to it. */
+  readonly policyFiles?: Readonly<Record<string, string>>;
   /** Its store; left out: the embedded layout. */
   readonly containerd?: Containerd;
   /** Machines whose nodes are asked first. */
@@ -101,8 +103,8 @@ export interface PinnaceNode {
   get(path: string, asking?: Asking): Promise<Answer>;
   /** Everything that it recorded so far. */
   audit(): Promise<readonly AuditLine[]>;
-  /** Replaces its policy file; the daemon looks at it every two seconds. */
-  policy(text: string): Promise<void>;
+  /** Replaces its policy file, after `files` that it names; the daemon looks at it every two seconds. */
+  policy(text: string, files?: Readonly<Record<string, string>>): Promise<void>;
   /** Names of the files in its spool. */
   spooled(): Promise<readonly string[]>;
   /** Waits until it records an event that `wanted` says yes to, after the first `past` records; answers with it. */
@@ -188,18 +190,24 @@ function replacement({ lie, lieFrom, asksFirst }: NodeOptions): string[] {
   return ['--lie', lie, ...(lieFrom === undefined ? [] : ['--from', String(lieFrom)])];
 }
 
+/** Writes a policy and, before it, the files that it names. */
+async function writePolicy(folder: string, text: string, files: Readonly<Record<string, string>>): Promise<void> {
+  for (const [file, content] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, file)), { recursive: true });
+    await writeFile(join(folder, file), content);
+  }
+  await writeFile(join(folder, 'policy.yaml'), text);
+}
+
 /** Writes what a node needs into `folder` (made); nothing runs before `start`. */
 export async function prepareNode(folder: string, options: NodeOptions): Promise<PinnaceNode> {
   const { name, host, cluster } = options;
-  const [stateDir, config, policyFile] = ['state', 'config.yaml', 'policy.yaml'].map(file => join(folder, file)) as [
-    string,
-    string,
-    string,
-  ];
+  const [stateDir, config] = [join(folder, 'state'), join(folder, 'config.yaml')];
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   await cluster.token(name, join(stateDir, 'token'));
   await writeFile(config, configuration(options));
-  await writeFile(policyFile, options.policy);
+  const policy: PinnaceNode['policy'] = (text, files = {}) => writePolicy(folder, text, files);
+  await policy(options.policy, options.policyFiles);
   if (options.clientToken) await writeFile(join(folder, 'client-token'), options.clientToken, { mode: 0o600 });
   let daemon: Started | undefined;
   const log = (): string => daemon?.log() ?? '';
@@ -234,7 +242,7 @@ export async function prepareNode(folder: string, options: NodeOptions): Promise
     kill: () => ended('SIGKILL'),
     cli: (...args) => run([PINNACE, ...args, '--config', config], { netns: host.netns }),
     get: (path, asking) => request(host.netns, `http://${MIRROR}${path}`, asking),
-    policy: text => writeFile(policyFile, text),
+    policy,
     log,
   };
 }

@@ -1,12 +1,13 @@
 /**
  * The programs of Debian that the system tests run. Promises: installs only what is missing, with apt alone, removes
- * nothing, starts no service, and says what it found; containerd 2.x is unpacked from a newer suite of the same mirror
- * into a private folder, so the machine keeps its own. Refuses to know any host: the mirror is asked of apt.
+ * nothing, starts no service, and says what it found; containerd 2.x comes from a newer suite (newer-suite.ts), beside the
+ * machine's own. Refuses to know any host: the mirror is asked of apt.
  */
 import { existsSync } from 'node:fs';
-import { access, chmod, constants, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { cpus, homedir, release, tmpdir, totalmem } from 'node:os';
+import { access, chmod, constants, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { APT, fromNewerSuite, QUIET } from './newer-suite.ts';
 import { run } from './processes.ts';
 
 /** Debian's own containerd (1.6 in bookworm), or the one of a newer suite. */
@@ -44,12 +45,7 @@ const NEEDED: Readonly<Record<string, string>> = {
   nginx: 'nginx-light',
   curl: 'curl',
 };
-/** Suites that may have containerd 2.x, the most settled first. */
-const NEWER_SUITES = ['forky', 'sid'] as const;
-const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const POLICY = '/usr/sbin/policy-rc.d';
-const APT = ['apt-get', '-q', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3'] as const;
-const QUIET = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
 
 async function where(program: string): Promise<string | undefined> {
   for (const folder of [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin']) {
@@ -95,71 +91,13 @@ async function install(packages: readonly string[]): Promise<void> {
   }
 }
 
-/** The folder that keeps what is unpacked between runs. */
-const cacheFolder = (): string => process.env.PINNACE_TEST_CACHE ?? join(homedir(), '.cache', 'pinnace-test');
-
-/** The address of the mirror that apt takes Debian's main packages from. */
-async function aptMirror(): Promise<string> {
-  const format = '$(ORIGIN)|$(COMPONENT)|$(CREATED_BY)|$(SITE)|$(RELEASE)';
-  const lines = (await run(['apt-get', 'indextargets', '--format', format])).split('\n').map(line => line.split('|'));
-  const line = lines.find(([origin, component, by, , release = '']) => {
-    return origin === 'Debian' && component === 'main' && by === 'Packages' && /^[a-z]+$/.test(release);
+/** containerd 2.x in the cache folder. */
+const newerContainerd = (): Promise<Binaries> =>
+  fromNewerSuite('containerd', 'containerd-2', async bin => {
+    const found = await binaries(bin);
+    if (!found.version.startsWith('2.')) throw new Error(`it has containerd ${found.version}`);
+    return found;
   });
-  if (!line?.[3]) throw new Error('apt knows no mirror of Debian: run apt-get update');
-  return line[3];
-}
-
-/** Downloads containerd of `suite` with an apt of its own, whose lists and sources are in `folder`, and unpacks it. */
-async function unpackFrom(suite: string, mirror: string, folder: string): Promise<string> {
-  for (const part of ['sources', 'lists/partial', 'cache/archives/partial'])
-    await mkdir(join(folder, part), { recursive: true });
-  await writeFile(
-    join(folder, 'sources', 'newer.sources'),
-    `Types: deb\nURIs: ${mirror}\nSuites: ${suite}\nComponents: main\nSigned-By: ${KEYRING}\n`,
-  );
-  const options = {
-    'Dir::Etc::sourcelist': '/dev/null',
-    'Dir::Etc::sourceparts': join(folder, 'sources'),
-    'Dir::State::lists': join(folder, 'lists'),
-    'Dir::State::status': '/dev/null',
-    'Dir::Cache': join(folder, 'cache'),
-    'APT::Sandbox::User': 'root',
-    'Acquire::Languages': 'none',
-  };
-  const apt = [...APT, ...Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])];
-  await run([...apt, 'update'], QUIET);
-  await run([...apt, 'download', 'containerd'], { ...QUIET, cwd: folder });
-  const file = (await readdir(folder)).find(name => name.endsWith('.deb'));
-  if (!file) throw new Error(`apt downloaded no containerd from ${suite}`);
-  const unpacked = join(folder, 'unpacked');
-  await run(['dpkg', '-x', join(folder, file), unpacked]);
-  return unpacked;
-}
-
-/** containerd 2.x in the cache folder, fetched where it is not there yet. */
-async function newerContainerd(): Promise<Binaries> {
-  const home = join(cacheFolder(), 'containerd-2');
-  if (existsSync(home)) return binaries(join(home, 'usr', 'bin'));
-  console.log('# fetching containerd 2.x from a newer suite of Debian for the system tests');
-  await mkdir(cacheFolder(), { recursive: true });
-  const reasons: string[] = [];
-  for (const suite of NEWER_SUITES) {
-    const folder = await mkdtemp(join(cacheFolder(), 'apt-'));
-    try {
-      const unpacked = await unpackFrom(suite, await aptMirror(), folder);
-      const found = await binaries(join(unpacked, 'usr', 'bin'));
-      if (!found.version.startsWith('2.')) throw new Error(`it has containerd ${found.version}`);
-      // Another run may have been quicker; what it put there is as good.
-      await rename(unpacked, home).catch(() => undefined);
-      return await binaries(join(home, 'usr', 'bin'));
-    } catch (error) {
-      reasons.push(`${suite}: ${error instanceof Error ? error.message : String(error)}`);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
-  }
-  throw new Error(`no containerd 2.x: ${reasons.join('; ')}`);
-}
 
 async function binaries(folder: string): Promise<Binaries> {
   const containerd = join(folder, 'containerd');

@@ -44,7 +44,7 @@ function expectStatus(status: number, answer: Answer): void {
 }
 
 /** Uploads one blob, whole, in the protocol's two steps. Spec: OCI distribution-spec, "Pushing blobs". */
-async function pushBlob(netns: string, base: string, blob: Descriptor, path: string): Promise<void> {
+export async function pushBlob(netns: string, base: string, blob: Descriptor, path: string): Promise<void> {
   const begun = await request(netns, `${base}/blobs/uploads/`, { method: 'POST' });
   expectStatus(202, begun);
   const location = new URL(begun.headers.location ?? '', base);
