@@ -66,9 +66,12 @@ export type Authority = {
     }
 );
 
-/** Something that may sign a digest: a sigstore bundle, or cosign's older payload with the annotations of its layer. Bytes are unjudged. */
+/**
+ * Something that may sign a digest: a sigstore bundle, or cosign's older payload with the annotations of its layer. Bytes
+ * are unjudged. `artifact` is the content itself, which a bundle whose signature is over it (and no statement) needs.
+ */
 export type Candidate =
-  | { readonly format: 'bundle'; readonly bytes: Uint8Array }
+  | { readonly format: 'bundle'; readonly bytes: Uint8Array; readonly artifact?: Uint8Array }
   | {
       readonly format: 'legacy';
       readonly payload: Uint8Array;
