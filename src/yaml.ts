@@ -71,6 +71,16 @@ export class Fields {
     );
   }
 
+  /** Runs `parse`; whatever it refuses is told as the fault of `key`. @throws the reader's code */
+  parse<T>(key: string, parse: () => T): T {
+    try {
+      return parse();
+    } catch (error) {
+      if (!(error instanceof MirrorError)) throw error;
+      return this.fail(key, error.message);
+    }
+  }
+
   /** The keys not yet taken, for mappings whose keys are data. */
   keys(): string[] {
     return [...this.#value.keys()];
@@ -118,8 +128,20 @@ export class Fields {
   /** A nested mapping, or undefined where it is missing. */
   fields(key: string): Fields | undefined {
     const value = this.take(key);
-    if (value === undefined) return undefined;
+    return value === undefined ? undefined : this.nested(key, value);
+  }
+
+  /** A reader for `value`, which stood at `key`. */
+  nested(key: string, value: unknown): Fields {
     return new Fields(value, `${this.#where}${this.#where.endsWith(': ') ? '' : '.'}${key}`, this.#code);
+  }
+
+  /** A list of mappings, at most `most`; empty where it is missing. */
+  list(key: string, most: number): Fields[] {
+    const value = this.take(key) ?? [];
+    if (!Array.isArray(value)) return this.fail(key, 'must be a list');
+    if (value.length > most) this.fail(key, `must have at most ${most} entries`);
+    return value.map((item, at) => this.nested(`${key}[${at}]`, item));
   }
 
   /** Refuses what is left. @throws the reader's code */

@@ -1,6 +1,7 @@
 /**
  * Patterns over repositories. Promises: which pattern decides does not depend on their order; nothing matches by accident,
- * as there are no wildcards but one whole final component. Spec: POLICY.md, "Patterns".
+ * as there are no wildcards but one whole final component; thousands are no slower than one. Spec: POLICY.md, "Which rule
+ * decides".
  */
 import { asMirrorError, MirrorError } from '../errors.ts';
 import { parseRegistry, parseRepository, type Registry, type Repository } from '../oci/oci.ts';
@@ -43,36 +44,46 @@ function refuse(text: string, why: string): never {
   throw new MirrorError('POLICY_INVALID', `the pattern ${JSON.stringify(text.slice(0, 300))}: ${why}`);
 }
 
-function matches(pattern: Pattern, registry: Registry, repository: readonly string[]): boolean {
-  if (pattern.registry === undefined) return true;
-  const more = repository.length - pattern.components.length;
-  if (pattern.registry !== registry || !pattern.components.every((part, i) => part === repository[i])) return false;
-  return pattern.tail === '' ? more === 0 : pattern.tail === '*' ? more === 1 : more >= 1;
+interface Found<T> {
+  readonly pattern: Pattern;
+  readonly value: T;
 }
-
-/** Literal components first, then how narrow the tail is. */
-const weight = (pattern: Pattern): number =>
-  (pattern.registry === undefined ? 0 : 1 + pattern.components.length) * 3 + { '': 2, '*': 1, '**': 0 }[pattern.tail];
 
 /** A list of patterns, each with what it stands for. */
 export class Patterns<T> {
-  readonly #rules: readonly { readonly pattern: Pattern; readonly value: T }[];
+  /** By text: a name has few patterns that could match it, and they are looked up, the narrowest first. */
+  readonly #rules = new Map<string, Found<T>>();
 
   /** @throws POLICY_INVALID where two patterns are equal or there are too many */
-  constructor(rules: readonly { readonly pattern: Pattern; readonly value: T }[]) {
+  constructor(rules: readonly Found<T>[]) {
     if (rules.length > PATTERNS_MAX)
       throw new MirrorError('POLICY_INVALID', `more than ${PATTERNS_MAX} patterns in one list`);
-    const seen = new Set<string>();
-    for (const { pattern } of rules) {
-      if (seen.has(pattern.text)) refuse(pattern.text, 'stands twice');
-      seen.add(pattern.text);
+    for (const rule of rules) {
+      const { text } = rule.pattern;
+      if (this.#rules.has(text)) refuse(text, 'stands twice');
+      this.#rules.set(text, rule);
     }
-    this.#rules = rules.toSorted((a, b) => weight(b.pattern) - weight(a.pattern));
   }
 
   /** The rule that decides for a repository. */
-  find(registry: Registry, repository: Repository): { readonly pattern: Pattern; readonly value: T } | undefined {
-    const components = repository.split('/');
-    return this.#rules.find(({ pattern }) => matches(pattern, registry, components));
+  find(registry: Registry, repository: Repository): Found<T> | undefined {
+    const name = `${registry}/${repository}`;
+    const parent = name.slice(0, name.lastIndexOf('/'));
+    return this.#rules.get(name) ?? this.#rules.get(`${parent}/*`) ?? this.#deep(parent);
+  }
+
+  /** The narrowest of those that match all that `pattern` matches, itself included. */
+  covering({ text, tail }: Pattern): Found<T> | undefined {
+    const parent = text.slice(0, Math.max(0, text.lastIndexOf('/')));
+    const own = this.#rules.get(text);
+    return own ?? (tail === '' ? this.#rules.get(`${parent}/*`) : undefined) ?? this.#deep(parent);
+  }
+
+  #deep(prefix: string): Found<T> | undefined {
+    for (let end = prefix.length; end > 0; end = prefix.lastIndexOf('/', end - 1)) {
+      const found = this.#rules.get(`${prefix.slice(0, end)}/**`);
+      if (found) return found;
+    }
+    return this.#rules.get('**');
   }
 }

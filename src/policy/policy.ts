@@ -9,7 +9,9 @@ export type Mode = 'enforce' | 'audit';
 export type Format = 'bundle' | 'legacy';
 
 /** How a tag without a pin becomes a digest under a rule. */
-export type TagRule = { readonly by: 'statements'; readonly min: number; readonly keepMs: number } | { readonly by: 'pins' };
+export type TagRule =
+  | { readonly by: 'statements'; readonly min: number; readonly keepMs: number }
+  | { readonly by: 'pins' };
 
 /** `n` distinct authorities among `of`. */
 export interface Quorum {
@@ -129,8 +131,11 @@ export interface Policy {
   pull(reference: Reference, now: number): Ruling;
   /** True where the rule asks for signatures or attestations of that digest: they must be looked for before `admit`. */
   needsSignatures(reference: Reference, digest: Digest, now: number): boolean;
-  /** May this manifest be used under that name, with what is signed about it? For indexes and images that nothing lists. */
-  admit(reference: Reference, digest: Digest, signed: readonly Signed[], now: number): Ruling;
+  /**
+   * May this manifest be used under that name, with what is signed about it? For indexes and images that nothing lists.
+   * `refused` is how many candidates were found that hold for no authority; 0 where it is left out.
+   */
+  admit(reference: Reference, digest: Digest, signed: readonly Signed[], now: number, refused?: number): Ruling;
   /** May content of that size, in an admitted image of that name, be told and given to `node`? */
   shares(rule: Rule, node: Pick<Node, 'zone' | 'roles'>, size: number): boolean;
 }
