@@ -128,25 +128,30 @@ export interface Attachment {
 export const ATTACHMENT_MAX_BYTES = 1 << 20;
 /** All attachments of a node, in bytes. */
 export const ATTACHMENTS_MAX_BYTES = 2 * 1024 ** 3;
+/** An attachment stays for so long without its subject: whoever brings an image brings its signatures first. */
+export const ATTACHMENT_GRACE_MS = 86_400_000;
 
 /** Attachments, in an OCI layout of Pinnace's own: whole, proved, by subject. */
 export interface Attachments {
   /** In the order in which they came; local memory only. */
   of(subject: Digest): readonly Attachment[];
   subjects(): readonly Digest[];
-  /** Opens the manifest or a content of an attachment. */
+  /** Opens the manifest or a content of an attachment; its bytes are not hashed again. @throws STORE_CORRUPT, FILE_UNREADABLE */
   open(digest: Digest): Promise<Content | undefined>;
   /** The attachments that `digest` is the manifest or a content of. */
   owners(digest: Digest): readonly Attachment[];
   /**
    * Keeps an artifact; `contents` has the bytes of everything that `manifest` lists. Each is hashed and its size compared here.
    * Keeping one twice is one. @throws MANIFEST_INVALID where it does not name `subject` by `bond` or is no artifact,
-   * DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED beyond the two bounds, FILE_UNREADABLE
+   * DIGEST_MISMATCH, SIZE_MISMATCH, CONTENT_ABSENT, LIMIT_EXCEEDED beyond the bounds, FILE_UNREADABLE, STORE_UNAVAILABLE
    */
   keep(
     artifact: { readonly subject: Digest; readonly bond: Bond; readonly manifest: Uint8Array },
     contents: ReadonlyMap<Digest, Uint8Array>,
   ): Promise<Attachment>;
-  /** Drops all attachments whose subject is not wanted any more. */
+  /**
+   * Drops all attachments whose subject is not wanted, and is no attachment that stays; what was kept, or kept again, less
+   * than ATTACHMENT_GRACE_MS ago stays.
+   */
   retain(wanted: (subject: Digest) => boolean): Promise<void>;
 }
