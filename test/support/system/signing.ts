@@ -25,6 +25,8 @@ export interface Signing {
   about(image: BuiltImage): Promise<readonly string[]>;
   /** Brings the image, by its tag, into `containerd`, past all mirrors. */
   bring(containerd: Containerd, image: BuiltImage): Promise<void>;
+  /** The same by its digest: whatever its tag is now. */
+  bringByDigest(containerd: Containerd, image: BuiltImage): Promise<void>;
   /** The same for all that is signed about it. */
   bringSignatures(containerd: Containerd, image: BuiltImage): Promise<void>;
   /** Publishes what is signed about `from` in both formats as if it were about `onto`. */
@@ -60,6 +62,8 @@ export async function openSigning(lab: Lab, label = 'origin'): Promise<Signing> 
     at: image => `${registry.endpoint}/${repositoryOf(image)}@${image.digest}`,
     about,
     bring: (containerd, image) => bringTags(containerd, image, [parseTagReference(image.reference).tag]),
+    bringByDigest: (containerd, image) =>
+      containerd.fetch(`${image.reference.replace(/:[^:/]*$/, '')}@${image.digest}`, registry.endpoint),
     bringSignatures: async (containerd, image) => bringTags(containerd, image, await about(image)),
     graft: (from, onto) => graft({ host, folder: lab.folder, from: base(from), onto: base(onto) }, from, onto),
   };
