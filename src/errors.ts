@@ -100,12 +100,19 @@ export const kindOf = (code: Code): Kind => CODES[code];
 export class MirrorError extends Error {
   readonly code: Code;
   readonly kind: Kind;
+  /** Facts beside the code that a client may be told. */
+  readonly detail: Readonly<Record<string, string>> | undefined;
 
-  constructor(code: Code, message: string, options?: { cause?: unknown }) {
+  constructor(
+    code: Code,
+    message: string,
+    options?: { cause?: unknown; detail?: Readonly<Record<string, string>> },
+  ) {
     super(message, options);
     this.name = 'MirrorError';
     this.code = code;
     this.kind = CODES[code];
+    this.detail = options?.detail;
   }
 }
 

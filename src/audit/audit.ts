@@ -75,6 +75,31 @@ export type Event =
       readonly source: 'store' | 'spool' | 'peer';
       readonly code?: Code;
     }
+  // What policy said of a digest under a name, when that is new; `passed`: `mode: audit` let through what would be refused.
+  | {
+      readonly event: 'image.admitted';
+      readonly reference: string;
+      readonly digest: Digest;
+      readonly rule: string;
+      readonly detail: string;
+    }
+  | {
+      readonly event: 'image.refused' | 'image.passed';
+      readonly reference: string;
+      readonly digest: Digest;
+      readonly rule: string;
+      readonly code: Code;
+      readonly detail: string;
+    }
+  | {
+      readonly event: 'exception.used';
+      readonly reference: string;
+      readonly digest: Digest;
+      readonly rule: string;
+      readonly reason: string;
+      readonly approvedBy: string;
+    }
+  | { readonly event: 'attachment.kept'; readonly subject: Digest; readonly digest: Digest; readonly source: string }
   | { readonly event: 'share.offered'; readonly reference: string; readonly digest: Digest; readonly rule: string }
   | { readonly event: 'share.withdrawn'; readonly reference: string; readonly digest: Digest }
   | {

@@ -166,8 +166,9 @@ function tagWarnings({ rooms }: Facts): string[] {
   }
   const warnings: string[] = [];
   for (const [name, tags] of byName) {
-    const rule = rooms.policy().tag(tags[0]!.reference);
-    if (rule.by !== 'statements' || warnings.length >= TAG_WARNINGS_MAX) continue;
+    const { reference } = tags[0]!;
+    const { tags: rule } = rooms.policy().rule(reference.registry, reference.repository);
+    if (rooms.policy().pin(reference) || rule.by !== 'statements' || warnings.length >= TAG_WARNINGS_MAX) continue;
     const ends = endOf(tags, rule.min) + rule.keepMs;
     if (ends > now && ends - now < rule.keepMs * WARN_LIFE)
       warnings.push(`${name} is decided until ${iso(ends)}: pinnace tags adopt it on a node that holds the image`);

@@ -121,6 +121,9 @@ async function answer(rooms: Rooms, door: Door, request: FastifyRequest, reply: 
     'content-type': HEADER_VALUE.test(found.descriptor.mediaType) ? found.descriptor.mediaType : OCTETS,
     'docker-content-digest': found.descriptor.digest,
     'accept-ranges': 'bytes',
+    ...(parsed.kind === 'referrers' && parsed.artifactType !== undefined
+      ? { 'oci-filters-applied': 'artifactType' }
+      : {}),
     ...lengthHeaders(found),
   });
   if (!found.body) return reply.code(200).send();
@@ -144,7 +147,9 @@ function lengthHeaders({ body: content, descriptor, partial }: Answer): Record<s
   };
 }
 
-const body = (code: string, message: string): object => ({ errors: [{ code, message }] });
+const body = (code: string, message: string, detail?: object): object => ({
+  errors: [{ code, message, ...(detail ? { detail } : {}) }],
+});
 
 function sendError(log: Log, error: unknown, reply: FastifyReply): FastifyReply {
   const status = (error as { statusCode?: number }).statusCode;
@@ -158,5 +163,7 @@ function sendError(log: Log, error: unknown, reply: FastifyReply): FastifyReply 
   // Not found looks the same whatever the reason; the reason is in the log.
   const message = number === 404 ? 'not here' : said.message;
   const code = number === 404 ? 'NOT_FOUND' : (SPEC_CODE[number] ?? said.code);
-  return reply.code(number).send(body(code, message));
+  // What policy refuses is told with its reason: the code, and the rule.
+  const detail = said.kind === 'denied' ? { code: said.code, ...said.detail } : undefined;
+  return reply.code(number).send(body(code, message, detail));
 }

@@ -63,15 +63,19 @@ async function change(world: World, fetch: Fetch, ms: number): Promise<void> {
   done.abort();
 }
 
+/** Bytes that may go to one who needs `vouchers`: a fetch that began with fewer is handed on when it is whole. */
+const handedOn = (fetch: Fetch, vouchers: number): number =>
+  fetch.state === 'whole' || fetch.vouchers >= vouchers ? fetch.watermark : 0;
+
 /**
  * Holds the answer until bytes may go out or ANSWER_MS are over. @throws CONTENT_ABSENT where the fetch stands still;
  * what the fetch failed with
  */
-export async function holdAnswer(world: World, fetch: Fetch): Promise<void> {
+export async function holdAnswer(world: World, fetch: Fetch, vouchers: number): Promise<void> {
   const until = world.monotonic() + ANSWER_MS;
   for (let left = ANSWER_MS; left > 0; left = until - world.monotonic()) {
     if (fetch.error) throw fetch.error;
-    if (fetch.watermark > 0 || fetch.state === 'whole') return;
+    if (handedOn(fetch, vouchers) > 0 || fetch.state === 'whole') return;
     await change(world, fetch, left);
   }
   if (fetch.error) throw fetch.error;
@@ -80,7 +84,7 @@ export async function holdAnswer(world: World, fetch: Fetch): Promise<void> {
 }
 
 /** The body of a content on its way: up to its watermark, as long as it advances. */
-export function bodyOfFetch(world: World, fetches: Fetches, fetch: Fetch): Body {
+export function bodyOfFetch(world: World, fetches: Fetches, fetch: Fetch, vouchers: number): Body {
   const release = fetch.spooled.hold();
   let lastSent = 0;
   let sentAt = world.monotonic();
@@ -91,7 +95,8 @@ export function bodyOfFetch(world: World, fetches: Fetches, fetch: Fetch): Body 
     async upTo(sent) {
       if (sent > lastSent) [lastSent, sentAt] = [sent, world.monotonic()];
       for (;;) {
-        if (fetch.watermark > sent) return fetch.watermark;
+        const may = handedOn(fetch, vouchers);
+        if (may > sent) return may;
         const now = world.monotonic();
         const left = Math.min(standsStillAt(fetch), sentAt + SILENCE_MS) - now;
         ended = fetch.state !== 'running' || left <= 0;
@@ -99,7 +104,8 @@ export function bodyOfFetch(world: World, fetches: Fetches, fetch: Fetch): Body 
         await change(world, fetch, left);
       }
     },
-    read: (into, position) => fetch.spooled.read(into.subarray(0, Math.max(0, fetch.watermark - position)), position),
+    read: (into, position) =>
+      fetch.spooled.read(into.subarray(0, Math.max(0, handedOn(fetch, vouchers) - position)), position),
     close(sent) {
       // A client that went away by itself was not cut: it may come back and wait.
       if (ended && sent === 0) fetches.cut(fetch.digest, world.monotonic() + CUT_MS);

@@ -1,11 +1,13 @@
 /**
  * Which content belongs to which name. Promises: keyed by digest *and* owner, so that content known under one name is
- * not found under another; bounded. What is in it was read from proved manifests. Refuses to know where bytes are.
+ * not found under another; bounded. What is described under a name was read from proved manifests that policy admitted
+ * there. Refuses to know where bytes are.
  */
 import {
   isManifestType,
   type Descriptor,
   type Digest,
+  type Node,
   type Reference,
   type Registry,
   type Repository,
@@ -33,47 +35,74 @@ export interface Closure {
 /** An image that policy lets be shared, with the rule that said so. */
 export interface Shared extends Closure {
   readonly rule: string;
+  /** May this node know of it? Missing where all may. */
+  readonly audience?: (node: Node) => boolean;
 }
 
 type Descriptors = Map<Digest, Descriptor>;
 
 /** What was learnt of a name through the mirror. */
 interface Learnt {
+  /** Admitted by themselves; everything else in `listed` is listed by one of them, or by what they list. */
+  readonly roots: Map<Digest, Descriptor>;
+  /** What manifests list, by their digests. */
+  readonly lists: Map<Digest, readonly Descriptor[]>;
   readonly listed: Descriptors;
-  /** Manifests whose lists are in `listed`. */
-  readonly opened: Set<Digest>;
 }
 
 export class Catalogue {
   readonly #learnt = new Map<Owner, Learnt>();
   #held = new Map<Owner, Descriptors>();
+  #reached = new Map<Owner, Descriptors>();
   #shared = new Map<Digest, Shared[]>();
+  /** The hash of the policy under which all that is known here was last judged. */
+  judgedBy = '';
 
-  /** Remembers what a manifest that was proved under this name lists; `manifest` is its own descriptor. */
+  /** Remembers what an admitted manifest that was proved under this name lists; `manifest` is its own descriptor. */
   learn(owner: Owner, manifest: Descriptor, children: readonly Descriptor[]): void {
-    const known = this.#learnt.get(owner) ?? { listed: new Map<Digest, Descriptor>(), opened: new Set<Digest>() };
+    const known = this.#learnt.get(owner) ?? { roots: new Map(), lists: new Map(), listed: new Map() };
     this.#learnt.delete(owner);
     this.#learnt.set(owner, known);
-    for (const descriptor of [manifest, ...children]) {
-      known.listed.delete(descriptor.digest);
-      known.listed.set(descriptor.digest, descriptor);
-    }
-    known.opened.add(manifest.digest);
+    if (!known.listed.has(manifest.digest)) known.roots.set(manifest.digest, manifest);
+    list(known, manifest, children);
     trim(known.listed, LEARNT_MAX_PER_OWNER);
-    for (const digest of known.opened) if (!known.listed.has(digest)) known.opened.delete(digest);
+    for (const map of [known.lists, known.roots])
+      for (const digest of map.keys()) if (!known.listed.has(digest)) map.delete(digest);
     trim(this.#learnt, LEARNT_MAX_OWNERS);
   }
 
-  /** Replaces what the store's images reach. */
-  hold(closures: readonly Closure[]): void {
-    const held = new Map<Owner, Descriptors>();
-    for (const { reference, contents } of closures) {
-      const owner = ownerOf(reference);
-      const known = held.get(owner) ?? new Map<Digest, Descriptor>();
-      held.set(owner, known);
-      for (const descriptor of contents) known.set(descriptor.digest, descriptor);
-    }
-    this.#held = held;
+  /** Roots that were learnt, to be judged again under another policy. */
+  roots(): readonly { readonly owner: Owner; readonly digest: Digest }[] {
+    return [...this.#learnt].flatMap(([owner, { roots }]) => [...roots.keys()].map(digest => ({ owner, digest })));
+  }
+
+  /** Forgets a root that is no longer admitted, and what nothing else lists. */
+  forget(owner: Owner, digest: Digest): void {
+    const known = this.#learnt.get(owner);
+    if (!known?.roots.delete(digest)) return;
+    const left: Learnt = { roots: known.roots, lists: new Map(), listed: new Map() };
+    const walk = (descriptor: Descriptor): void => {
+      const children = known.lists.get(descriptor.digest);
+      if (!children) left.listed.set(descriptor.digest, descriptor);
+      else if (!left.lists.has(descriptor.digest)) {
+        list(left, descriptor, children);
+        for (const child of children) walk(child);
+      }
+    };
+    for (const root of known.roots.values()) walk(root);
+    if (left.listed.size) this.#learnt.set(owner, left);
+    else this.#learnt.delete(owner);
+  }
+
+  /** Replaces what the store's images reach: `admitted` are those that policy lets be used under their names. */
+  hold(closures: readonly Closure[], admitted: readonly Closure[]): void {
+    this.#reached = byOwner(closures);
+    this.#held = byOwner(admitted);
+  }
+
+  /** True where an image of that name in the store reaches the digest, admitted or not. */
+  reaches(owner: Owner, digest: Digest): boolean {
+    return this.#reached.get(owner)?.has(digest) === true || this.describe(owner, digest) !== undefined;
   }
 
   /** Replaces what may be given to other nodes. */
@@ -101,17 +130,45 @@ export class Catalogue {
 
   /** Manifests that were listed under a name, but of which nobody read here what they list. */
   unopened(owner: Owner): readonly Descriptor[] {
-    const { listed, opened } = this.#learnt.get(owner) ?? {};
+    const { listed, lists } = this.#learnt.get(owner) ?? {};
     const held = this.#held.get(owner);
     return [...(listed?.values() ?? [])].filter(
-      ({ mediaType, digest }) => isManifestType(mediaType) && !opened?.has(digest) && !held?.has(digest),
+      ({ mediaType, digest }) => isManifestType(mediaType) && !lists?.has(digest) && !held?.has(digest),
     );
   }
 
-  /** The shared images that reach the digest. */
-  sharers(digest: Digest): readonly Shared[] {
-    return this.#shared.get(digest) ?? [];
+  /** The shared images that reach the digest and of which `node` may know; of all where it is left out. */
+  sharers(digest: Digest, node?: Node): readonly Shared[] {
+    const all = this.#shared.get(digest) ?? [];
+    return node ? all.filter(({ audience }) => audience?.(node) ?? true) : all;
   }
+}
+
+/** Who may know of a content that is in these images; undefined: everybody. */
+export function audienceOf(images: readonly Shared[]): ((node: Node) => boolean) | undefined {
+  const audiences = images.flatMap(({ audience }) => (audience ? [audience] : []));
+  return audiences.length < images.length || !images.length
+    ? undefined
+    : node => audiences.some(audience => audience(node));
+}
+
+function list(known: Learnt, manifest: Descriptor, children: readonly Descriptor[]): void {
+  for (const descriptor of [manifest, ...children]) {
+    known.listed.delete(descriptor.digest);
+    known.listed.set(descriptor.digest, descriptor);
+  }
+  known.lists.set(manifest.digest, children);
+}
+
+function byOwner(closures: readonly Closure[]): Map<Owner, Descriptors> {
+  const owners = new Map<Owner, Descriptors>();
+  for (const { reference, contents } of closures) {
+    const owner = ownerOf(reference);
+    const known = owners.get(owner) ?? new Map<Digest, Descriptor>();
+    owners.set(owner, known);
+    for (const descriptor of contents) known.set(descriptor.digest, descriptor);
+  }
+  return owners;
 }
 
 function trim<K>(map: Map<K, unknown>, most: number): void {

@@ -4,7 +4,7 @@
  * with the liar's name. Refuses to know who asked.
  */
 import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
-import type { Digest } from '../oci/oci.ts';
+import type { Descriptor, Digest } from '../oci/oci.ts';
 import type { Holder } from '../peers/peers.ts';
 import { Checker, proofOfOneChunk, type Root, rootOf } from '../proof/proof.ts';
 import { Fetch } from './fetches.ts';
@@ -18,18 +18,22 @@ const WRITES_MAX = 6;
 
 type FetchRooms = Pick<
   Rooms,
-  'world' | 'spool' | 'hashes' | 'peers' | 'policy' | 'evidence' | 'audit' | 'fetches' | 'log' | 'life'
+  'world' | 'spool' | 'hashes' | 'peers' | 'evidence' | 'audit' | 'fetches' | 'log' | 'life'
 >;
 
 /**
- * The fetch of `digest`, begun now if none is under way. `size` in bytes comes from the descriptor in a proved manifest.
- * @throws CONTENT_ABSENT where no peer holds it, SPOOL_FULL
+ * The fetch of `digest`, begun now, with so many vouchers, if none is under way. `size` in bytes comes from the descriptor
+ * in a proved manifest. @throws CONTENT_ABSENT where no peer holds it, SPOOL_FULL
  */
-export function fetchContent(rooms: FetchRooms, digest: Digest, size: number): Promise<Fetch> {
+export function fetchContent(
+  rooms: FetchRooms,
+  { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
+  vouchers: number,
+): Promise<Fetch> {
   return rooms.fetches.share(digest, async () => {
     if (!candidates(rooms, digest, size).length)
       throw new MirrorError('CONTENT_ABSENT', `${digest}: no reachable node says that it holds it`);
-    const fetch = new Fetch(await rooms.spool.begin(digest, size), rooms.world.monotonic());
+    const fetch = new Fetch(await rooms.spool.begin(digest, size), rooms.world.monotonic(), vouchers);
     void run(rooms, fetch);
     return fetch;
   });
@@ -132,7 +136,7 @@ class Attempt {
     const sameRoot = left.find(holder => holder.root === this.#root);
     // Once bytes went out, only their own root can go on; before, another root starts again from nothing.
     if (sameRoot || watermark > 0) return sameRoot;
-    const { root } = vouchingFor(this.#rooms, digest);
+    const { root } = vouchingFor(this.#rooms, digest, this.#fetch.vouchers);
     return left.find(holder => holder.root === root) ?? left.find(holder => !isRefuted(this.#rooms, holder)) ?? left[0];
   }
 
@@ -217,7 +221,7 @@ class Attempt {
     await fetch.spooled.append(bytes);
     fetch.checked = fetch.spooled.written;
     fetch.advancedAt = this.#rooms.world.monotonic();
-    const vouching = vouchingFor(this.#rooms, fetch.digest, this.#own);
+    const vouching = vouchingFor(this.#rooms, fetch.digest, fetch.vouchers, this.#own);
     this.#conflict ||= vouching.conflict;
     // Whole is said after commit alone; a chunk is checked, and no more is claimed here.
     const progress = { size: fetch.size, checked: fetch.checked, root: this.#root!, whole: false };

@@ -14,6 +14,8 @@ export class Fetch {
   readonly digest: Digest;
   readonly size: number;
   readonly spooled: Spooled;
+  /** Distinct nodes that must vouch for it before bytes are handed on while it comes in. */
+  readonly vouchers: number;
   /** Bytes from the start that may be handed on. */
   watermark = 0;
   /** Bytes checked so far, and when that last grew (monotonic ms; at first the start). */
@@ -27,10 +29,11 @@ export class Fetch {
   error: MirrorError | undefined;
   #wake = Promise.withResolvers<void>();
 
-  constructor(spooled: Spooled, now: number) {
+  constructor(spooled: Spooled, now: number, vouchers = Infinity) {
     this.digest = spooled.digest;
     this.size = spooled.size;
     this.spooled = spooled;
+    this.vouchers = vouchers;
     this.advancedAt = now;
     this.turnedAt = now;
   }

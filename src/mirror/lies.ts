@@ -22,11 +22,16 @@ const claimOf = (holder: Holder): Claim => ({
 export const isRefuted = (rooms: Pick<Rooms, 'evidence'>, holder: Holder): boolean =>
   rooms.evidence.refuted(holder.node.peer, holder.node.issuedAt);
 
-/** What the holders of `digest` vouch for, refuted ones left out; `own` is this node's root, if it hashed the whole. */
-export function vouchingFor(rooms: Pick<Rooms, 'peers' | 'policy' | 'evidence'>, digest: Digest, own?: Root): Vouching {
+/** What `vouchers` distinct holders of `digest` vouch for, refuted ones left out; `own` is this node's root, if it hashed the whole. */
+export function vouchingFor(
+  rooms: Pick<Rooms, 'peers' | 'evidence'>,
+  digest: Digest,
+  vouchers: number,
+  own?: Root,
+): Vouching {
   const holders = rooms.peers.holders(digest);
   const refuted = new Set(holders.filter(holder => isRefuted(rooms, holder)).map(holder => holder.node.peer));
-  return vouch(holders.map(claimOf), rooms.policy().vouchers, own, claim => refuted.has(claim.peer));
+  return vouch(holders.map(claimOf), vouchers, own, claim => refuted.has(claim.peer));
 }
 
 /** Records a lie with the liar's name, and asks the liar last from now on. */

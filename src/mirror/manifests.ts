@@ -1,25 +1,27 @@
 /**
  * Manifests, proved and parsed: from this node's store or spool where the name reaches them, else from peers. Promises:
- * what is parsed here was hashed before; what it lists is remembered under the name that it was asked by.
+ * what is parsed here was hashed before; what an admitted one lists is remembered under the name that it was asked by, and
+ * nothing else is: so what the catalogue lists under a name is admitted there.
  */
 import { asMirrorError, MirrorError } from '../errors.ts';
 import {
   childrenOf,
   type Descriptor,
   type Digest,
-  digestOf,
-  algorithmOf,
   MANIFEST_MAX_BYTES,
   type Manifest,
   parseManifest,
 } from '../oci/oci.ts';
-import type { Content } from '../store/store.ts';
-import { type Owner } from './catalogue.ts';
+import { admit, type AdmitRooms, type Named } from './admit.ts';
+import { type Owner, ownerOf } from './catalogue.ts';
 import { fetchManifest } from './fetch-manifest.ts';
+import { readProved } from './read-proved.ts';
 import type { Rooms } from './rooms.ts';
 
 /** Manifests that are read to find out where a blob belongs. */
 const EXPAND_MAX = 64;
+/** Pinned indexes of a name that are looked into for a manifest. */
+const PARENTS_MAX = 16;
 
 export interface ProvedManifest {
   readonly bytes: Uint8Array;
@@ -28,29 +30,7 @@ export interface ProvedManifest {
   readonly from: string;
 }
 
-type ManifestRooms = Parameters<typeof fetchManifest>[0] & Pick<Rooms, 'store' | 'catalogue'>;
-
-/** Reads a small content whole and hashes it. @throws DIGEST_MISMATCH, MANIFEST_TOO_LARGE */
-async function readProved(content: Content): Promise<Uint8Array> {
-  try {
-    if (content.size > MANIFEST_MAX_BYTES)
-      throw new MirrorError(
-        'MANIFEST_TOO_LARGE',
-        `${content.digest} has ${content.size} bytes; a manifest has at most ${MANIFEST_MAX_BYTES}`,
-      );
-    const bytes = new Uint8Array(content.size);
-    for (let at = 0; at < bytes.length; ) {
-      const read = await content.read(bytes.subarray(at), at);
-      if (read === 0) throw new MirrorError('STORE_CORRUPT', `${content.digest}: the file ends at byte ${at}`);
-      at += read;
-    }
-    if (digestOf(bytes, algorithmOf(content.digest)) !== content.digest)
-      throw new MirrorError('STORE_CORRUPT', `${content.digest}: the bytes on this disk have another digest`);
-    return bytes;
-  } finally {
-    await content.close();
-  }
-}
+type ManifestRooms = Parameters<typeof fetchManifest>[0] & Pick<Rooms, 'store' | 'catalogue'> & AdmitRooms;
 
 /** A manifest in the store, read and proved, whatever name it belongs to; undefined where it is absent or no manifest. */
 export async function storedManifest(
@@ -59,18 +39,45 @@ export async function storedManifest(
 ): Promise<{ bytes: Uint8Array; manifest: Manifest } | undefined> {
   const content = await rooms.store.open(digest);
   if (!content) return undefined;
-  const bytes = await readProved(content);
+  const bytes = await readProved(content, MANIFEST_MAX_BYTES);
   return { bytes, manifest: parseManifest(bytes) };
 }
 
-/** The manifest `digest` under a name. @throws CONTENT_ABSENT, MANIFEST_INVALID, MANIFEST_TOO_LARGE */
-export async function manifestOf(rooms: ManifestRooms, owner: Owner, digest: Digest): Promise<ProvedManifest> {
-  const local = rooms.catalogue.describe(owner, digest) && (await readLocal(rooms, digest));
+/**
+ * The manifest that `named` names, admitted: by itself, or by an index that was. What is refused is not looked for.
+ * `had` is the same manifest, where it was proved before. @throws what `admit` throws, CONTENT_ABSENT, MANIFEST_*
+ */
+export async function manifestOf(rooms: ManifestRooms, named: Named, had?: ProvedManifest): Promise<ProvedManifest> {
+  const owner = ownerOf(named);
+  if (!rooms.catalogue.describe(owner, named.digest)) await admitOrInherit(rooms, named);
+  const proved = had ?? (await proveManifest(rooms, owner, named.digest));
+  rooms.catalogue.learn(owner, proved.descriptor, childrenOf(proved.manifest));
+  return proved;
+}
+
+/** A manifest, proved and parsed, that nobody has admitted; nothing is remembered of it. @throws CONTENT_ABSENT, MANIFEST_* */
+export async function proveManifest(rooms: ManifestRooms, owner: Owner, digest: Digest): Promise<ProvedManifest> {
+  const local = rooms.catalogue.reaches(owner, digest) && (await readLocal(rooms, digest));
   const { bytes, from } = local || (await fromPeers(rooms, owner, digest));
   const manifest = parseManifest(bytes);
-  const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
-  rooms.catalogue.learn(owner, descriptor, childrenOf(manifest));
-  return { bytes, manifest, descriptor, from };
+  return { bytes, manifest, descriptor: { mediaType: manifest.mediaType, digest, size: bytes.length }, from };
+}
+
+/** A client that has an index itself asks for a platform's manifest alone: the pinned indexes of that name are looked into. */
+async function admitOrInherit(rooms: ManifestRooms, named: Named): Promise<void> {
+  try {
+    await admit(rooms, named);
+  } catch (error) {
+    const refusal = asMirrorError(error, 'DENIED', 'a manifest');
+    if (refusal.kind !== 'denied') throw refusal;
+    const { registry, repository, digest } = named;
+    for (const pinned of [...rooms.policy().pinned(registry, repository)].slice(-PARENTS_MAX)) {
+      if (pinned === digest) continue;
+      await manifestOf(rooms, { registry, repository, digest: pinned }).catch(() => undefined);
+      if (rooms.catalogue.describe(ownerOf(named), digest)) return;
+    }
+    throw refusal;
+  }
 }
 
 interface Read {
@@ -83,7 +90,7 @@ async function readLocal(rooms: ManifestRooms, digest: Digest): Promise<Read | u
   for (const from of ['store', 'spool'] as const)
     try {
       const content = await rooms[from].open(digest);
-      if (content) return { bytes: await readProved(content), from };
+      if (content) return { bytes: await readProved(content, MANIFEST_MAX_BYTES), from };
     } catch (error) {
       const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `reading ${digest} from the ${from}`);
       rooms.log.warn({ digest, code }, message);
@@ -99,7 +106,7 @@ async function fromPeers(rooms: ManifestRooms, owner: Owner, digest: Digest): Pr
   await fetch.whole();
   const content = await rooms.spool.open(digest);
   if (!content) throw new MirrorError('CONTENT_ABSENT', `${digest} left the spool at once`);
-  return { bytes: await readProved(content), from: fetch.source };
+  return { bytes: await readProved(content, MANIFEST_MAX_BYTES), from: fetch.source };
 }
 
 /**

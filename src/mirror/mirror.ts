@@ -2,6 +2,7 @@
  * In which order? The stories of the mirror: resolve a tag, pull, read ahead, keep, share, serve. This is the room's door:
  * what HTTP and the daemon may use. Refuses to know HTTP, libp2p, YAML and gRPC.
  */
+export { admit, refuse, rulingOn } from './admit.ts';
 export { type Body } from './body.ts';
 export { Catalogue } from './catalogue.ts';
 export { Fetches } from './fetches.ts';
@@ -13,4 +14,5 @@ export { type Log, type Rooms } from './rooms.ts';
 export { serving } from './serve.ts';
 export { Sharing } from './share.ts';
 export { StatedTags } from './stated.ts';
+export { Verdicts } from './verdicts.ts';
 export { type Step, why } from './why.ts';

@@ -13,7 +13,7 @@ import {
   type Reference,
   type TagReference,
 } from '../oci/oci.ts';
-import { ownerOf } from './catalogue.ts';
+import { refuse } from './admit.ts';
 import { fetchContent } from './fetch.ts';
 import { manifestOf, type ProvedManifest } from './manifests.ts';
 import type { Pull } from './pulls.ts';
@@ -87,10 +87,9 @@ async function targetOf(rooms: ImageRooms, asked: Reference): Promise<Target> {
   if (!registry)
     throw new MirrorError('NOT_MIRRORED', `${asked.registry} is not among the registries that policy mirrors`);
   const reference: Reference = { ...asked, registry };
-  const { allowed, rule } = rooms.policy().pull(registry, reference.repository);
-  if (!allowed) throw new MirrorError('DENIED', `${formatReference(reference)} may not be pulled here: ${rule}`);
+  refuse(reference, rooms.policy().pull(reference, rooms.world.now()));
   const root = reference.digest
-    ? await manifestOf(rooms, ownerOf(reference), reference.digest)
+    ? await manifestOf(rooms, { ...reference, digest: reference.digest })
     : await resolve(rooms, reference as TagReference);
   return { reference, root };
 }
@@ -130,7 +129,8 @@ async function takeImage(
   platform: Platform | undefined,
   progress: (at: PullProgress) => void,
 ): Promise<Pulled> {
-  const owner = ownerOf(reference);
+  const { registry, repository } = reference;
+  const { vouchers } = rooms.policy().rule(registry, repository);
   const { manifest, descriptor: top } = root;
   rooms.pulls.began(formatReference(reference), { reference, target: top });
   const total = { bytes: root.bytes.length, contents: 1 };
@@ -142,14 +142,14 @@ async function takeImage(
     total.bytes += descriptor.size;
     total.contents += 1;
     if (isManifestType(descriptor.mediaType)) {
-      const below = (await manifestOf(rooms, owner, descriptor.digest)).manifest;
+      const below = (await manifestOf(rooms, { registry, repository, digest: descriptor.digest })).manifest;
       if (below.kind === 'index' && depth >= INDEX_MAX_DEPTH)
         throw new MirrorError(
           'MANIFEST_INVALID',
           `${formatReference(reference)} nests indexes deeper than ${INDEX_MAX_DEPTH}`,
         );
       for (const child of childrenOf(below)) await take(child, depth + 1);
-    } else if (!(await isHere(rooms, descriptor.digest))) await takeBlob(rooms, descriptor, progress);
+    } else if (!(await isHere(rooms, descriptor.digest))) await takeBlob(rooms, descriptor, vouchers, progress);
   };
   const children = manifest.kind === 'index' ? choose(manifest.manifests, platform, reference) : childrenOf(manifest);
   for (const child of children) await take(child, 1);
@@ -174,10 +174,12 @@ function choose(
 
 async function takeBlob(
   rooms: ImageRooms,
-  { digest, size }: Descriptor,
+  descriptor: Descriptor,
+  vouchers: number,
   progress: (at: PullProgress) => void,
 ): Promise<void> {
-  const fetch = await fetchContent(rooms, digest, size);
+  const { digest, size } = descriptor;
+  const fetch = await fetchContent(rooms, descriptor, vouchers);
   while (fetch.state === 'running') {
     progress({ digest, size, done: fetch.checked, from: fetch.source });
     await fetch.changed();

@@ -16,7 +16,9 @@ import {
 import type { Content } from '../store/store.ts';
 import { within } from '../world.ts';
 import { ANSWER_MS, type Body, bodyOfBytes, bodyOfContent, bodyOfFetch, holdAnswer } from './body.ts';
-import { ownerOf } from './catalogue.ts';
+import { refuse } from './admit.ts';
+import { asksForAttached, attached } from './attached.ts';
+import { type Owner, ownerOf } from './catalogue.ts';
 import { fetchContent } from './fetch.ts';
 import { describe, manifestOf } from './manifests.ts';
 import { readAhead } from './read-ahead.ts';
@@ -52,16 +54,23 @@ export async function pull(rooms: Rooms, request: PullRequest): Promise<Answer> 
     if (!registry)
       throw new MirrorError('NOT_MIRRORED', `${request.registry} is not among the registries that policy mirrors`);
     const reference = nameOf(request, registry);
-    const { allowed, rule } = rooms.policy().pull(registry, request.repository);
-    if (!allowed) throw new MirrorError('DENIED', `${formatReference(reference)} may not be pulled here: ${rule}`);
-    const found =
-      request.kind === 'manifest' ? await manifest(rooms, reference) : await blob(rooms, reference, request);
+    const found = await find(rooms, request, reference);
     return await answer(rooms, request, reference, found);
   } catch (error) {
     const { code } = asMirrorError(error, 'STORE_UNAVAILABLE', formatReference(asked));
     await rooms.audit.record({ event: 'pull.refused', reference: formatReference(asked), code });
     throw error;
   }
+}
+
+async function find(rooms: Rooms, request: PullRequest, reference: Reference): Promise<Found> {
+  if (asksForAttached(rooms, request)) {
+    const { descriptor, bytes } = await attached(rooms, request, reference);
+    return { descriptor, partial: false, body: bodyOfBytes(bytes), from: 'store' };
+  }
+  refuse(reference, rooms.policy().pull(reference, rooms.world.now()));
+  const found = request.kind === 'manifest' ? await manifest(rooms, reference) : await blob(rooms, reference, request);
+  return { ...found, body: whileAllowed(rooms, ownerOf(reference), found.descriptor.digest, found.body) };
 }
 
 const nameOf = (request: PullRequest, registry: PullRequest['registry']): Reference => ({
@@ -75,7 +84,7 @@ async function manifest(rooms: Rooms, reference: Reference): Promise<Found> {
   // What a manifest listed is a part of the image that is being pulled, not an image of its own.
   const part = digest !== undefined && rooms.catalogue.describe(ownerOf(reference), digest) !== undefined;
   const proved = await within(rooms.world, MANIFEST_MS, rooms.life, 'CONTENT_ABSENT', formatReference(reference), () =>
-    digest ? manifestOf(rooms, ownerOf(reference), digest) : resolve(rooms, reference as TagReference),
+    digest ? manifestOf(rooms, { ...reference, digest }) : resolve(rooms, reference as TagReference),
   );
   if (!part) rooms.pulls.began(formatReference(reference), { reference, target: proved.descriptor });
   return { descriptor: proved.descriptor, partial: false, body: bodyOfBytes(proved.bytes), from: proved.from };
@@ -98,14 +107,15 @@ async function blob(rooms: Rooms, reference: Reference, request: PullRequest): P
     throw new MirrorError('CONTENT_ABSENT', `${digest}: a part is given only of what lies whole on this node`);
   if (rooms.fetches.isCut(digest, rooms.world.monotonic()))
     throw new MirrorError('CONTENT_ABSENT', `${digest}: on its way, not yet proved; an earlier answer was cut`);
-  const fetch = await fetchContent(rooms, digest, descriptor.size);
+  const { vouchers } = rooms.policy().rule(reference.registry, reference.repository);
+  const fetch = await fetchContent(rooms, descriptor, vouchers);
   fetch.whole().then(
     () => settle(rooms),
     () => undefined,
   );
-  readAhead(rooms, owner, digest);
-  await holdAnswer(rooms.world, fetch);
-  const body = bodyOfFetch(rooms.world, rooms.fetches, fetch);
+  readAhead(rooms, { registry: reference.registry, repository: reference.repository }, digest);
+  await holdAnswer(rooms.world, fetch, vouchers);
+  const body = bodyOfFetch(rooms.world, rooms.fetches, fetch, vouchers);
   return { descriptor, partial: false, body, from: 'peer', source: () => fetch.source };
 }
 
@@ -201,4 +211,11 @@ async function answer(rooms: Rooms, request: PullRequest, reference: Reference, 
     if (request.kind === 'manifest') settle(rooms);
   };
   return { descriptor, partial, body: { ...body, close } };
+}
+
+/** A body that ends where a reload of the policy leaves its name nothing of it; what stays allowed is not touched. */
+function whileAllowed({ catalogue }: Rooms, owner: Owner, digest: Digest, body: Body): Body {
+  const { judgedBy } = catalogue;
+  const cut = (): boolean => catalogue.judgedBy !== judgedBy && !catalogue.describe(owner, digest);
+  return { ...body, upTo: async sent => (cut() ? undefined : body.upTo(sent)) };
 }

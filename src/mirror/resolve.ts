@@ -7,7 +7,7 @@ import { asMirrorError, MirrorError } from '../errors.ts';
 import { type Digest, formatReference, type TagReference } from '../oci/oci.ts';
 import { decideTag, type TagClaim } from '../trust/trust.ts';
 import { ownerOf } from './catalogue.ts';
-import { manifestOf, type ProvedManifest } from './manifests.ts';
+import { manifestOf, proveManifest, type ProvedManifest } from './manifests.ts';
 import type { Rooms } from './rooms.ts';
 
 type ResolveRooms = Parameters<typeof manifestOf>[0] & Pick<Rooms, 'policy' | 'stated' | 'origins'>;
@@ -28,34 +28,30 @@ export const claimsAbout = (rooms: Pick<Rooms, 'peers' | 'stated'>, reference: T
  * TAG_UNDECIDED where statements do not decide, CONTENT_ABSENT where nobody has the manifest
  */
 export async function resolve(rooms: ResolveRooms, reference: TagReference): Promise<ProvedManifest> {
-  const rule = rooms.policy().tag(reference);
-  const manifest =
-    rule.by === 'pin'
-      ? await manifestOf(rooms, ownerOf(reference), rule.digest)
-      : await byStatements(rooms, reference, rule);
-  const { digest } = manifest.descriptor;
+  const pin = rooms.policy().pin(reference);
+  const stated = pin ? undefined : await byStatements(rooms, reference);
+  const digest = pin ?? stated!.descriptor.digest;
+  const manifest = await manifestOf(rooms, { ...reference, digest }, stated);
   await rooms.audit.record({
     event: 'tag.resolved',
     reference: formatReference(reference),
     digest,
-    by: rule.by === 'pin' ? 'pin' : 'statements',
+    by: pin ? 'pin' : 'statements',
   });
   await rooms.origins.mirrored(reference, digest);
   return manifest;
 }
 
-async function byStatements(
-  rooms: ResolveRooms,
-  reference: TagReference,
-  rule: Exclude<ReturnType<ReturnType<Rooms['policy']>['tag']>, { by: 'pin' }>,
-): Promise<ProvedManifest> {
+async function byStatements(rooms: ResolveRooms, reference: TagReference): Promise<ProvedManifest> {
   const name = formatReference(reference);
-  if (rule.by === 'nobody')
+  const { tags } = rooms.policy().rule(reference.registry, reference.repository);
+  if (tags.by === 'pins')
     throw new MirrorError('TAG_UNPINNED', `${name} has no pin, and policy lets nothing else decide it`);
+  // That it exists is all that is asked: whether it may be used under this name is judged of the one that wins.
   const proved = new Map<Digest, ProvedManifest>();
   const exists = async (digest: Digest): Promise<boolean> => {
     try {
-      proved.set(digest, await manifestOf(rooms, ownerOf(reference), digest));
+      proved.set(digest, await proveManifest(rooms, ownerOf(reference), digest));
       return true;
     } catch (error) {
       rooms.log.info(
@@ -65,9 +61,9 @@ async function byStatements(
       return false;
     }
   };
-  const digest = await decideTag(claimsAbout(rooms, reference), rule.min, rule.keepMs, rooms.world.now(), exists);
+  const digest = await decideTag(claimsAbout(rooms, reference), tags.min, tags.keepMs, rooms.world.now(), exists);
   const manifest = digest && proved.get(digest);
   if (!manifest)
-    throw new MirrorError('TAG_UNDECIDED', `${name}: fewer than ${rule.min} nodes state one digest for it`);
+    throw new MirrorError('TAG_UNDECIDED', `${name}: fewer than ${tags.min} nodes state one digest for it`);
   return manifest;
 }

@@ -5,26 +5,31 @@
 import type { Audit } from '../audit/audit.ts';
 import type { Peers } from '../peers/peers.ts';
 import type { Policy } from '../policy/policy.ts';
-import type { Hashes, Spool, Store } from '../store/store.ts';
-import type { EvidenceBook, OriginBook } from '../trust/trust.ts';
+import type { Attachments, Hashes, Spool, Store } from '../store/store.ts';
+import type { EvidenceBook, OriginBook, Signers } from '../trust/trust.ts';
 import type { World } from '../world.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Fetches } from './fetches.ts';
 import type { Pulls } from './pulls.ts';
 import type { StatedTags } from './stated.ts';
+import type { Verdicts } from './verdicts.ts';
 
 export interface Rooms {
   readonly world: World;
   readonly store: Store;
   readonly spool: Spool;
   readonly hashes: Hashes;
+  readonly attachments: Attachments;
   readonly peers: Peers;
   /** The policy in force; a reload replaces it. */
   readonly policy: () => Policy;
+  /** The authorities of the policy in force. */
+  readonly signers: () => Signers;
   readonly evidence: EvidenceBook;
   readonly origins: OriginBook;
   readonly audit: Audit;
   readonly catalogue: Catalogue;
+  readonly verdicts: Verdicts;
   readonly fetches: Fetches;
   readonly pulls: Pulls;
   readonly stated: StatedTags;

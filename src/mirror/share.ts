@@ -1,14 +1,18 @@
 /**
  * What this node tells others: the contents of images that policy lets be shared, each after it was hashed whole, and the
- * tags that it saw itself. Promises: default nothing; recorded before it is told; what left the store is withdrawn at
+ * tags that it saw itself. Promises: default nothing, and nothing that policy has not admitted; recorded before it is told; what left the store is withdrawn at
  * once. Runs again after every change of the store and of the policy.
  */
 import { asMirrorError } from '../errors.ts';
 import { type Digest, formatReference } from '../oci/oci.ts';
+import type { Holding } from '../peers/peers.ts';
 import type { Image } from '../store/store.ts';
-import type { Shared } from './catalogue.ts';
+import { Absorbed } from './absorbed.ts';
+import type { AdmitRooms } from './admit.ts';
+import { audienceOf, type Shared } from './catalogue.ts';
 import { closureOf, type Listed } from './closure.ts';
 import { Hashed } from './hashed.ts';
+import { judgeAll, judgeLearnt } from './judged.ts';
 import { OwnTags, RENEW_MS } from './own-tags.ts';
 import type { Rooms } from './rooms.ts';
 import { dropDuplicates } from './settle.ts';
@@ -19,22 +23,8 @@ const GATHER_MS = 200;
 const TELL_MS = 1_000;
 const LATE = 'late';
 
-type ShareRooms = Pick<
-  Rooms,
-  | 'world'
-  | 'store'
-  | 'spool'
-  | 'hashes'
-  | 'peers'
-  | 'policy'
-  | 'evidence'
-  | 'origins'
-  | 'audit'
-  | 'catalogue'
-  | 'stated'
-  | 'log'
-  | 'life'
->;
+type ShareRooms = AdmitRooms &
+  Pick<Rooms, 'store' | 'spool' | 'hashes' | 'evidence' | 'origins' | 'catalogue' | 'stated'>;
 
 /** Keeps what is told in step with the store and the policy, until the daemon's life ends. */
 export class Sharing {
@@ -43,6 +33,9 @@ export class Sharing {
   readonly #listed: Listed = new Map();
   readonly #hashed: Hashed;
   readonly #tags: OwnTags;
+  readonly #absorbed: Absorbed;
+  /** When some verdict ends, or may become another; ms since 1970. */
+  #againAt = Infinity;
   #dirty = Promise.withResolvers<void>();
   /** True while the run under way is outdated. */
   #stale = false;
@@ -51,6 +44,7 @@ export class Sharing {
     this.#rooms = rooms;
     this.#hashed = new Hashed(rooms);
     this.#tags = new OwnTags(rooms);
+    this.#absorbed = new Absorbed(rooms);
   }
 
   /** The store or the policy changed. */
@@ -91,7 +85,8 @@ export class Sharing {
         this.#dirty.resolve();
       }
       const idle = new AbortController();
-      await Promise.race([this.#dirty.promise, world.sleep(RENEW_MS, AbortSignal.any([life, idle.signal]))]);
+      const ms = Math.max(0, Math.min(RENEW_MS, this.#againAt - world.now()));
+      await Promise.race([this.#dirty.promise, world.sleep(ms, AbortSignal.any([life, idle.signal]))]);
       idle.abort();
       await world.sleep(GATHER_MS, life);
     }
@@ -100,18 +95,21 @@ export class Sharing {
   /** One look at the store, from images to statements; calls `looked` before the hashing. @throws STORE_UNAVAILABLE, AUDIT_UNAVAILABLE */
   async refresh(looked: () => void): Promise<void> {
     const { store, catalogue, policy } = this.#rooms;
-    const images = await store.images();
+    const { hash } = policy();
+    const images = await this.#absorbed.images(await store.images());
     const closures = [];
     for (const image of images) closures.push(await closureOf(this.#rooms, image, this.#listed));
     const reached = new Set(closures.flatMap(({ contents }) => contents.map(({ digest }) => digest)));
     for (const digest of this.#listed.keys()) if (!reached.has(digest)) this.#listed.delete(digest);
-    catalogue.hold(closures);
+    const { admitted, shared, againAt } = await judgeAll(this.#rooms, closures);
+    this.#againAt = againAt;
+    catalogue.hold(closures, admitted);
+    await judgeLearnt(this.#rooms);
     looked();
-    const shared = closures.flatMap(closure => {
-      const { allowed, rule } = policy().share(closure.reference);
-      return allowed ? [{ ...closure, rule }] : [];
-    });
     await this.#offer(shared);
+    // What is under way and no longer allowed ends now.
+    catalogue.judgedBy = hash;
+    await this.#absorbed.retain(reached);
     await this.#tell(images, shared);
     if (store.kind === 'containerd') await dropDuplicates(this.#rooms);
   }
@@ -169,12 +167,12 @@ export class Sharing {
 
   /** Tells what is hashed by now, and states the tags of images whose manifest is, each once. */
   #teller(images: readonly Image[], shared: readonly Shared[]): () => Promise<void> {
-    const { peers } = this.#rooms;
+    const { peers, catalogue } = this.#rooms;
     const names = new Set(shared.map(({ reference }) => formatReference(reference)));
     const left = new Set(images);
     let first = true;
     return async () => {
-      await peers.hold(this.#hashed.holdings());
+      await peers.hold(this.#hashed.holdings().map(holding => withAudience(catalogue, holding)));
       const ready = [...left].filter(({ target }) => this.#hashed.has(target.digest));
       for (const image of ready) {
         left.delete(image);
@@ -184,4 +182,10 @@ export class Sharing {
       first = false;
     };
   }
+}
+
+/** A holding that not every node may know of says who may. */
+function withAudience(catalogue: Rooms['catalogue'], holding: Holding): Holding {
+  const audience = audienceOf(catalogue.sharers(holding.digest));
+  return audience ? { ...holding, audience } : holding;
 }

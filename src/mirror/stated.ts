@@ -13,7 +13,7 @@ import {
   type TagReference,
 } from '../oci/oci.ts';
 import type { TagStatement } from '../peers/peers.ts';
-import type { Policy } from '../policy/policy.ts';
+import type { Policy, Rule } from '../policy/policy.ts';
 import type { TagClaim } from '../trust/trust.ts';
 import type { Keep } from '../world.ts';
 
@@ -45,8 +45,8 @@ export class StatedTags {
   }
 
   /** Those whose names policy lets be told: what is not shared is not even named. */
-  under(policy: Pick<Policy, 'share'>): readonly TagStatement[] {
-    return this.list().filter(({ reference }) => policy.share(reference).allowed);
+  under(policy: Pick<Policy, 'rule'>): readonly TagStatement[] {
+    return this.list().filter(({ reference: { registry, repository } }) => tellsAll(policy.rule(registry, repository)));
   }
 
   /** What this node itself says of a tag. */
@@ -80,6 +80,10 @@ export class StatedTags {
     await this.#keep.write(Buffer.from(JSON.stringify({ version: VERSION, tags })));
   }
 }
+
+/** A tag statement goes to every node: it is for names that every node may know. */
+const tellsAll = ({ action, share }: Rule): boolean =>
+  action === 'allow' && share !== undefined && share.zones === undefined && share.roles === undefined;
 
 function parse(bytes: Uint8Array): Map<string, TagStatement> {
   try {

@@ -2,22 +2,21 @@
 import { asMirrorError } from '../errors.ts';
 import { type Digest, formatReference, type Reference, type TagReference } from '../oci/oci.ts';
 import { decideTag } from '../trust/trust.ts';
+import { type AdmitRooms, rulingOn } from './admit.ts';
 import { ownerOf } from './catalogue.ts';
 import { vouchingFor } from './lies.ts';
 import { isHere } from './read-ahead.ts';
 import { claimsAbout } from './resolve.ts';
 import type { Rooms } from './rooms.ts';
+import type { Ruling } from '../policy/policy.ts';
 
 export interface Step {
-  readonly step: 'registry' | 'policy' | 'tag' | 'store' | 'spool' | 'holders' | 'vouchers' | 'outcome';
+  readonly step: 'registry' | 'policy' | 'tag' | 'admit' | 'store' | 'spool' | 'holders' | 'vouchers' | 'outcome';
   readonly ok: boolean;
   readonly detail: string;
 }
 
-type WhyRooms = Pick<
-  Rooms,
-  'world' | 'policy' | 'peers' | 'stated' | 'store' | 'spool' | 'evidence' | 'hashes' | 'catalogue'
->;
+type WhyRooms = AdmitRooms & Pick<Rooms, 'stated' | 'store' | 'spool' | 'evidence' | 'hashes' | 'catalogue'>;
 
 /** The steps up to the first that ends the pull; the last one is the outcome. */
 export async function why(rooms: WhyRooms, asked: Reference): Promise<readonly Step[]> {
@@ -36,25 +35,35 @@ export async function why(rooms: WhyRooms, asked: Reference): Promise<readonly S
   )
     return end(false, 'not here (404 NOT_MIRRORED): the client goes on to the registry');
   const reference = { ...asked, registry: registry! };
-  const pull = rooms.policy().pull(reference.registry, reference.repository);
-  if (!add('policy', pull.allowed, pull.rule)) return end(false, 'refused (403 DENIED)');
+  const pull = rooms.policy().pull(reference, rooms.world.now());
+  if (!add('policy', pull.allowed, saying(pull))) return end(false, refused(pull));
   const digest = reference.digest ?? (await digestOfTag(rooms, reference as TagReference, add));
+  if (digest && !rooms.catalogue.describe(ownerOf(reference), digest)) {
+    const ruling = await rulingOn(rooms, { ...reference, digest });
+    if (!add('admit', ruling.allowed, saying(ruling))) return end(false, refused(ruling));
+  }
   if (!digest) return end(false, 'not here (404): the tag is not decided, the client goes on to the registry');
   if (await whereHere(rooms, reference, digest, add)) return end(true, `answered from this node's disk, as ${digest}`);
-  return whoHasIt(rooms, digest, add)
+  const { vouchers } = rooms.policy().rule(reference.registry, reference.repository);
+  return whoHasIt(rooms, digest, vouchers, add)
     ? end(true, `fetched from a peer, as ${digest}`)
     : end(false, 'not here (404): no reachable node holds it');
 }
 
+const saying = ({ rule, detail, code, allowed }: Ruling): string =>
+  `rule ${rule}: ${detail}${allowed && code ? ` (${code}, let through: mode audit)` : ''}`;
+const refused = ({ code, rule }: Ruling): string => `refused (403 DENIED, ${code ?? 'DENIED'}) by rule ${rule}`;
+
 type Add = (step: Step['step'], ok: boolean, detail: string) => boolean;
 
 async function digestOfTag(rooms: WhyRooms, reference: TagReference, add: Add): Promise<Digest | undefined> {
-  const rule = rooms.policy().tag(reference);
-  if (rule.by === 'pin') {
-    add('tag', true, `pinned to ${rule.digest}`);
-    return rule.digest;
+  const pin = rooms.policy().pin(reference);
+  if (pin) {
+    add('tag', true, `pinned to ${pin}`);
+    return pin;
   }
-  if (rule.by === 'nobody') {
+  const { tags: rule } = rooms.policy().rule(reference.registry, reference.repository);
+  if (rule.by === 'pins') {
     add('tag', false, `${formatReference(reference)} has no pin, and policy lets nothing else decide it`);
     return undefined;
   }
@@ -92,7 +101,7 @@ async function whereHere(rooms: WhyRooms, reference: Reference, digest: Digest, 
   return false;
 }
 
-function whoHasIt(rooms: WhyRooms, digest: Digest, add: Add): boolean {
+function whoHasIt(rooms: WhyRooms, digest: Digest, vouchers: number, add: Add): boolean {
   const holders = rooms.peers.holders(digest);
   const names = holders.map(({ node }) => node.name).join(', ');
   if (
@@ -103,7 +112,7 @@ function whoHasIt(rooms: WhyRooms, digest: Digest, add: Add): boolean {
     )
   )
     return false;
-  const { root, conflict } = vouchingFor(rooms, digest);
+  const { root, conflict } = vouchingFor(rooms, digest, vouchers);
   const detail = root
     ? `enough nodes vouch for proof ${root}: handed on chunk by chunk`
     : `${conflict ? 'signed proofs differ' : 'too few nodes vouch for one proof'}: handed on when the whole is proved`;

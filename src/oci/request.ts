@@ -21,17 +21,21 @@ export interface ByteRange {
   readonly end?: number;
 }
 
-export interface PullRequest {
+export type PullRequest = {
   readonly method: 'GET' | 'HEAD';
-  readonly kind: 'manifest' | 'blob';
   /** As spelt by the client: a registry, or an alias from the path, which the door maps. */
   readonly registry: Registry;
   readonly repository: Repository;
-  readonly reference: { readonly tag: Tag } | { readonly digest: Digest };
   readonly range?: ByteRange;
-}
+} & (
+  | { readonly kind: 'manifest'; readonly reference: { readonly tag: Tag } | { readonly digest: Digest } }
+  | { readonly kind: 'blob'; readonly reference: { readonly digest: Digest } }
+  // What is attached to a digest, all of it or what says that type of itself.
+  | { readonly kind: 'referrers'; readonly reference: { readonly digest: Digest }; readonly artifactType?: string }
+);
 
-const PATH = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/;
+const PATH = /^\/v2\/(.+)\/(manifests|blobs|referrers)\/([^/]+)$/;
+const ARTIFACT_TYPE_MAX = 255;
 const RANGE = /^bytes=(\d{1,15})-(\d{0,15})$/;
 
 /** A single `bytes=N-` or `bytes=N-M`. @throws RANGE_INVALID for anything else, several ranges included */
@@ -70,12 +74,23 @@ export function parseRequest(method: string, target: string, range?: string): Pu
   if (more.length || target.length > 2048) throw new MirrorError('REQUEST_INVALID', 'not a pull request');
   const [, name, kind, reference] = PATH.exec(decode(rawPath)) ?? [];
   if (!name || !reference)
-    throw new MirrorError('REQUEST_INVALID', 'the path is not /v2/<name>/manifests|blobs/<reference>');
-  const where = registryAndRepository(name, new URLSearchParams(query).getAll('ns'));
+    throw new MirrorError('REQUEST_INVALID', 'the path is not /v2/<name>/manifests|blobs|referrers/<reference>');
+  const parameters = new URLSearchParams(query);
+  const where = registryAndRepository(name, parameters.getAll('ns'));
   const common = { method, ...where, ...(range === undefined ? {} : { range: parseRange(range) }) } as const;
+  if (kind === 'manifests') return { ...common, kind: 'manifest', reference: parseTagOrDigest(reference) };
+  const digest = { digest: parseDigest(reference) };
   return kind === 'blobs'
-    ? { ...common, kind: 'blob', reference: { digest: parseDigest(reference) } }
-    : { ...common, kind: 'manifest', reference: parseTagOrDigest(reference) };
+    ? { ...common, kind: 'blob', reference: digest }
+    : { ...common, kind: 'referrers', reference: digest, ...artifactTypeIn(parameters) };
+}
+
+function artifactTypeIn(parameters: URLSearchParams): { artifactType?: string } {
+  const [artifactType, ...more] = parameters.getAll('artifactType');
+  if (more.length) throw new MirrorError('REQUEST_INVALID', 'the parameter artifactType stands more than once');
+  if ((artifactType?.length ?? 0) > ARTIFACT_TYPE_MAX)
+    throw new MirrorError('REQUEST_INVALID', 'artifactType is too long');
+  return artifactType === undefined ? {} : { artifactType };
 }
 
 function decode(path: string): string {

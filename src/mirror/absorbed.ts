@@ -1,0 +1,101 @@
+/**
+ * Signatures that lie in the store as images do: under cosign's tags and the fallback tag of the referrers API. They become
+ * attachments of what they are about, and are images no longer. Promises: each is looked at once; what is no attachment, or
+ * too large, is left alone and said once. Attachments go some time after what they are about is gone.
+ */
+import { asMirrorError, MirrorError } from '../errors.ts';
+import {
+  type AttachmentTag,
+  attachmentTag,
+  childrenOf,
+  type Digest,
+  isImageType,
+  MANIFEST_MAX_BYTES,
+  parseArtifact,
+  parseManifest,
+} from '../oci/oci.ts';
+import { ATTACHMENT_MAX_BYTES, type Bond, type Image } from '../store/store.ts';
+import { readProved } from './read-proved.ts';
+import type { Rooms } from './rooms.ts';
+
+/** An attachment outlives what it is about for so many ms: it may have come first. */
+const ORPHAN_MS = 86_400_000;
+
+type AbsorbRooms = Pick<Rooms, 'store' | 'attachments' | 'verdicts' | 'audit' | 'log' | 'world'>;
+
+export class Absorbed {
+  readonly #rooms: AbsorbRooms;
+  /** Names with the digests that were looked at. */
+  #seen = new Set<string>();
+  /** Since when (monotonic ms) a subject is not here. */
+  readonly #orphans = new Map<Digest, number>();
+
+  constructor(rooms: AbsorbRooms) {
+    this.#rooms = rooms;
+  }
+
+  /** Takes what is attached to something out of `images`, and keeps it; the rest are images. */
+  async images(images: readonly Image[]): Promise<readonly Image[]> {
+    const rest: Image[] = [];
+    const seen = new Set<string>();
+    for (const image of images) {
+      const tag = image.reference.tag && attachmentTag(image.reference.tag);
+      if (!tag) {
+        rest.push(image);
+        continue;
+      }
+      const key = `${tag.subject} ${tag.bond} ${image.target.digest}`;
+      if (this.#seen.has(key) || (await this.#take(tag, image.target.digest))) seen.add(key);
+    }
+    this.#seen = seen;
+    return rest;
+  }
+
+  /** Drops what is attached to subjects that for long were not among `held`. */
+  async retain(held: ReadonlySet<Digest>): Promise<void> {
+    const { attachments, world } = this.#rooms;
+    const now = world.monotonic();
+    for (const subject of attachments.subjects())
+      if (held.has(subject)) this.#orphans.delete(subject);
+      else if (!this.#orphans.has(subject)) this.#orphans.set(subject, now);
+    const gone = [...this.#orphans].filter(([, since]) => now >= since + ORPHAN_MS).map(([subject]) => subject);
+    if (!gone.length) return;
+    await attachments.retain(subject => !gone.includes(subject));
+    for (const subject of gone) this.#orphans.delete(subject);
+  }
+
+  /** True where it need not be looked at again. */
+  async #take({ subject, bond }: AttachmentTag, digest: Digest): Promise<boolean> {
+    const { log } = this.#rooms;
+    try {
+      const bytes = await this.#read(digest, MANIFEST_MAX_BYTES);
+      if (bond !== 'index') await this.#keep(subject, bond, bytes);
+      else
+        for (const child of childrenOf(parseManifest(bytes)))
+          if (isImageType(child.mediaType))
+            await this.#keep(subject, 'subject', await this.#read(child.digest, ATTACHMENT_MAX_BYTES));
+      return true;
+    } catch (error) {
+      const { code, message, kind } = asMirrorError(error, 'FILE_UNREADABLE', `what is attached to ${subject}`);
+      log.warn({ digest, code }, message);
+      // What is not all here may come; what is wrong stays so.
+      return kind === 'hostile';
+    }
+  }
+
+  async #keep(subject: Digest, bond: Bond, manifest: Uint8Array): Promise<void> {
+    const { attachments, audit, verdicts } = this.#rooms;
+    const { config, layers } = parseArtifact(manifest);
+    const contents = new Map<Digest, Uint8Array>();
+    for (const { digest } of [config, ...layers]) contents.set(digest, await this.#read(digest, ATTACHMENT_MAX_BYTES));
+    const { manifest: kept } = await attachments.keep({ subject, bond, manifest }, contents);
+    await audit.record({ event: 'attachment.kept', subject, digest: kept.digest, source: 'store' });
+    verdicts.askAgain();
+  }
+
+  async #read(digest: Digest, maxBytes: number): Promise<Uint8Array> {
+    const content = await this.#rooms.store.open(digest);
+    if (!content) throw new MirrorError('CONTENT_ABSENT', `${digest} is not in the store`);
+    return readProved(content, maxBytes);
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Everything that this node has or has learnt, judged by the policy in force: which images may be used under their names,
+ * which of them others may know of, and when to judge again. Promises: what is refused is in neither. Runs at each look at
+ * the store and at each reload.
+ */
+import { formatReference, parseReference } from '../oci/oci.ts';
+import type { Policy, Rule, Ruling } from '../policy/policy.ts';
+import { type AdmitRooms, rulingOn } from './admit.ts';
+import type { Closure, Shared } from './catalogue.ts';
+import type { Rooms } from './rooms.ts';
+
+/** What was refused for want of signatures is judged again after so many ms: they may have come to another node. */
+const AGAIN_MS = 60_000;
+
+export interface Judged {
+  readonly admitted: readonly Closure[];
+  readonly shared: readonly Shared[];
+  /** When a verdict ends or may become another; ms since 1970, Infinity where none does. */
+  readonly againAt: number;
+}
+
+/** @throws AUDIT_UNAVAILABLE */
+export async function judgeAll(rooms: AdmitRooms, closures: readonly Closure[]): Promise<Judged> {
+  const policy = rooms.policy();
+  const admitted: Closure[] = [];
+  const shared: Shared[] = [];
+  let againAt = Infinity;
+  for (const closure of closures) {
+    const { registry, repository } = closure.reference;
+    const ruling = await rulingOnImage(rooms, closure);
+    againAt = Math.min(againAt, ruling.until ?? Infinity, ruling.allowed ? Infinity : rooms.world.now() + AGAIN_MS);
+    if (!ruling.allowed) continue;
+    admitted.push(closure);
+    const image = sharedBy(policy, policy.rule(registry, repository), closure);
+    if (image) shared.push(image);
+  }
+  return { admitted, shared, againAt };
+}
+
+/** By its name first; then by its digest, which also shows a tag that moved away from its pin. */
+async function rulingOnImage(rooms: AdmitRooms, { reference, target }: Closure): Promise<Ruling> {
+  const named = { ...reference, digest: target.digest };
+  const byName = rooms.policy().pull(named, rooms.world.now());
+  return byName.allowed ? rulingOn(rooms, named) : byName;
+}
+
+function sharedBy(policy: Policy, rule: Rule, closure: Closure): Shared | undefined {
+  const { share } = rule;
+  if (!share) return undefined;
+  const { zones, roles, maxBytes = Infinity } = share;
+  const contents = closure.contents.filter(({ size }) => size <= maxBytes);
+  const limited = zones !== undefined || roles !== undefined;
+  return {
+    ...closure,
+    contents,
+    rule: rule.name,
+    ...(limited ? { audience: node => policy.shares(rule, node, 0) } : {}),
+  };
+}
+
+/** What was learnt through the mirror and is no longer allowed is forgotten, with all that only it lists. */
+export async function judgeLearnt(rooms: AdmitRooms & Pick<Rooms, 'catalogue'>): Promise<void> {
+  const { catalogue, policy, world } = rooms;
+  if (catalogue.judgedBy === policy().hash) return;
+  for (const { owner, digest } of catalogue.roots()) {
+    const named = { ...parseReference(owner), digest };
+    const { allowed } = policy().pull(named, world.now());
+    if (allowed && policy().registry(named.registry) && (await rulingOn(rooms, named)).allowed) continue;
+    rooms.log.info({ reference: formatReference(named) }, `${owner}: ${digest} is no longer allowed`);
+    catalogue.forget(owner, digest);
+  }
+}

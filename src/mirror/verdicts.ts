@@ -1,0 +1,89 @@
+/**
+ * What was decided about digests, and what each artifact was found to show, so that neither is judged twice. Promises: a
+ * verdict holds under the policy that made it, until the time that it names; bounded. Refuses to know how one is reached.
+ */
+import type { Digest } from '../oci/oci.ts';
+import type { Ruling } from '../policy/policy.ts';
+import type { Judgement } from '../trust/trust.ts';
+import type { Owner } from './catalogue.ts';
+
+/** Verdicts that are kept; the oldest goes first. */
+export const VERDICTS_MAX = 16_384;
+/** Judgements of artifacts that are kept; the oldest goes first. */
+export const JUDGED_MAX = 65_536;
+/** A no for want of signatures is asked again after so many ms: one may have come. */
+export const REFUSED_MS = 10_000;
+
+interface Verdict {
+  readonly ruling: Ruling;
+  /** Of the policy that made it. */
+  readonly hash: string;
+  /** Milliseconds since 1970. */
+  readonly madeAt: number;
+  readonly round: number;
+}
+
+export class Verdicts {
+  readonly #verdicts = new Map<string, Verdict>();
+  #round = 0;
+  readonly #judged = new Map<string, readonly Judgement[]>();
+  readonly #running = new Map<string, Promise<Ruling>>();
+
+  /** The ruling on a digest under a name, if one holds at `now` (ms since 1970) under the policy with `hash`. */
+  of(owner: Owner, digest: Digest, hash: string, now: number): Ruling | undefined {
+    const found = this.#verdicts.get(keyOf(owner, digest));
+    if (!found || found.hash !== hash || now >= (found.ruling.until ?? Infinity)) return undefined;
+    const fresh = found.round === this.#round && now < found.madeAt + REFUSED_MS;
+    return found.ruling.allowed || fresh ? found.ruling : undefined;
+  }
+
+  /** The last ruling, whether or not it holds still. */
+  last(owner: Owner, digest: Digest): Ruling | undefined {
+    return this.#verdicts.get(keyOf(owner, digest))?.ruling;
+  }
+
+  /** Something new may show what was missing: every no is asked again. */
+  askAgain(): void {
+    this.#round += 1;
+  }
+
+  keep(owner: Owner, digest: Digest, ruling: Ruling, hash: string, now: number): void {
+    put(this.#verdicts, keyOf(owner, digest), { ruling, hash, madeAt: now, round: this.#round }, VERDICTS_MAX);
+  }
+
+  /** The ruling that is being reached, or the one that `decide` begins to reach. */
+  async share(owner: Owner, digest: Digest, hash: string, decide: () => Promise<Ruling>): Promise<Ruling> {
+    const key = `${keyOf(owner, digest)} ${hash}`;
+    const running = this.#running.get(key);
+    if (running) return running;
+    const begun = decide().finally(() => this.#running.delete(key));
+    this.#running.set(key, begun);
+    return begun;
+  }
+
+  /** What an artifact about `subject` showed under the policy with `hash`, judged now if it was not before. */
+  judged(artifact: Digest, subject: Digest, hash: string, judge: () => readonly Judgement[]): readonly Judgement[] {
+    const key = `${artifact} ${subject} ${hash}`;
+    const known = this.#judged.get(key);
+    if (known) return known;
+    const found = judge();
+    put(this.#judged, key, found, JUDGED_MAX);
+    return found;
+  }
+
+  /** True where the artifact was judged before. */
+  knows(artifact: Digest, subject: Digest, hash: string): boolean {
+    return this.#judged.has(`${artifact} ${subject} ${hash}`);
+  }
+}
+
+const keyOf = (owner: Owner, digest: Digest): string => `${owner} ${digest}`;
+
+function put<V>(map: Map<string, V>, key: string, value: V, most: number): void {
+  map.delete(key);
+  map.set(key, value);
+  for (const oldest of map.keys()) {
+    if (map.size <= most) return;
+    map.delete(oldest);
+  }
+}
