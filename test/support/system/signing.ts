@@ -20,7 +20,7 @@ export interface Signing {
   /** Builds an image that shares no content with another and publishes it. */
   publish(reference: string, seed?: string): Promise<BuiltImage>;
   /** The image as cosign is told of it: `host:port/repository@digest`. */
-  at(image: BuiltImage): string;
+  readonly at: (image: BuiltImage) => string;
   /** Tags of the repository of `image` that say something about its digest. */
   about(image: BuiltImage): Promise<readonly string[]>;
   /** Brings the image, by its tag, into `containerd`, past all mirrors. */
