@@ -34,7 +34,13 @@ export function decideBy(rules: Rules): Policy {
   const registry = (host: Registry): Registry | undefined =>
     rules.registries.get(host) ?? (rules.mirrorsAll ? host : undefined);
   return {
-    ...{ hash, name, serial, issuedAt, onExpiry, authorities, trustRoots },
+    hash,
+    name,
+    serial,
+    issuedAt,
+    onExpiry,
+    authorities,
+    trustRoots,
     ...(expiresAt === undefined ? {} : { expiresAt }),
     registry,
     rule: (host, repository) => ruleOf(rules, host, repository),
@@ -137,7 +143,10 @@ function admit(
   const { reason, approvedBy } = exception;
   const until = Math.min(end, exception.expiresAt);
   return {
-    ...{ allowed: true, rule: rule.name, until, exception: { reason, approvedBy } },
+    allowed: true,
+    rule: rule.name,
+    until,
+    exception: { reason, approvedBy },
     detail: `by the exception ${reason} of ${approvedBy}, until ${new Date(exception.expiresAt).toISOString()}`,
   };
 }

@@ -59,12 +59,9 @@ export interface RuleBook {
 export function readRules(fields: Fields, around: Surroundings): RuleBook {
   const written = fields.fields('defaults');
   const everything = written?.boolean('shareEverything', false) ?? false;
-  const defaults: FiledRule = {
-    name: 'defaults',
-    pattern: '',
-    action: written ? readChoice(written, 'action', ['allow', 'deny'] as const, 'deny') : 'deny',
-    ...(written ? readTerms(written, BUILT_IN, around) : BUILT_IN),
-  };
+  const terms = written ? readTerms(written, BUILT_IN, around) : BUILT_IN;
+  const action = written ? readChoice(written, 'action', ['allow', 'deny'] as const, 'deny') : 'deny';
+  const defaults = { name: 'defaults', pattern: '', action, ...terms };
   written?.end();
   // In audit mode what is denied passes as well.
   if (defaults.share && !everything && (defaults.action === 'allow' || defaults.mode === 'audit'))
@@ -72,7 +69,7 @@ export function readRules(fields: Fields, around: Surroundings): RuleBook {
   const names = new Set<string>(RESERVED);
   const rules = fields
     .list('rules', PATTERNS_MAX)
-    .flatMap(rule => readRule(rule, defaults, { around, everything, names }));
+    .flatMap(rule => readRule(rule, { terms, around, everything, names }));
   return {
     rules: fields.parse('rules', () => new Patterns(rules)),
     list: rules.map(({ value }) => value),
@@ -83,6 +80,7 @@ export function readRules(fields: Fields, around: Surroundings): RuleBook {
 const EVERYTHING = 'gives images of every name to other nodes: say defaults.shareEverything: true if that is meant';
 
 interface Reading {
+  readonly terms: Terms;
   readonly around: Surroundings;
   readonly everything: boolean;
   /** Those that are taken. */
@@ -91,8 +89,7 @@ interface Reading {
 
 function readRule(
   rule: Fields,
-  { name: _, pattern: __, action: ___, ...defaults }: FiledRule,
-  { around, everything, names }: Reading,
+  { terms: defaults, around, everything, names }: Reading,
 ): { pattern: Pattern; value: FiledRule }[] {
   const name = readName(rule, 'name');
   if (names.has(name)) rule.fail('name', `${name} stands twice, or is a word of the language`);
