@@ -7,6 +7,10 @@ import { credentialRenew } from './credential.ts';
 import { debugBundle } from './debug-bundle.ts';
 import { evidenceClear, evidenceList, evidenceShow } from './evidence.ts';
 import { importCommand } from './import.ts';
+import { pinsCheck } from './pins-check.ts';
+import { pinsGenerate } from './pins-generate.ts';
+import { pinsPrune } from './pins-prune.ts';
+import { pinsUpdate } from './pins-update.ts';
 import { pullCommand } from './pull.ts';
 import { remove } from './remove.ts';
 import { revoke } from './revoke.ts';
@@ -33,6 +37,10 @@ export const commands: readonly Command[] = [
   importCommand,
   pullCommand,
   remove,
+  pinsGenerate,
+  pinsUpdate,
+  pinsCheck,
+  pinsPrune,
   tagsList,
   tagsAdopt,
   tagsForget,
