@@ -31,6 +31,8 @@ export interface Config {
 
 /** The folder of the embedded store in a state folder. */
 export const LAYOUT_DIR = 'layout';
+/** The folder of attachments in stateDir. */
+export const ATTACHMENTS_DIR = 'attachments';
 
 const UNITS: Readonly<Record<string, number>> = { MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
 const SPOOL_DEFAULT = '10GiB';

@@ -5,9 +5,11 @@
 import { MirrorError } from '../errors.ts';
 import { registryServer, type Server } from '../http/registry.ts';
 import { verifyPeer } from '../identity/key.ts';
-import { Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags } from '../mirror/mirror.ts';
+import { Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags, Verdicts } from '../mirror/mirror.ts';
 import type { Giver } from '../peers/peers.ts';
 import { createPeers, type OpenPeers } from '../peers/peers-node.ts';
+import type { Policy } from '../policy/policy.ts';
+import { openSigners, type Signers } from '../trust/trust.ts';
 import { tokenDoor } from './client-token.ts';
 import { splitAddress } from './config.ts';
 import { openControls } from './controls.ts';
@@ -65,6 +67,10 @@ export async function startNode(ground: Ground, open: OpenDoors = openDoors): Pr
     throw error;
   });
   void ground.policy.watch(ground, () => sharing.changed());
+  void ground.attachments.watch(() => {
+    rooms.verdicts.askAgain();
+    sharing.changed();
+  }, life);
   void watchIncoming(ground);
   void watchLives(ground);
   const shared = sharing.run(() => {
@@ -97,7 +103,7 @@ async function openDoors(ground: Ground, rooms: Rooms, facts: Facts, sharing: Sh
 async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPeers; sharing: Sharing }> {
   const { config, world, self, members, audit, store, spool, hashes, evidence, origins, policy, log, life, state } =
     ground;
-  const { edges } = ground;
+  const { edges, attachments } = ground;
   const catalogue = new Catalogue();
   const fetches = new Fetches();
   const stories = {
@@ -105,6 +111,9 @@ async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPee
     store,
     spool,
     hashes,
+    attachments,
+    verdicts: new Verdicts(),
+    signers: signersOf(() => policy.now()),
     evidence,
     origins,
     audit,
@@ -140,6 +149,16 @@ async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPee
   const sharing = new Sharing(rooms);
   withdraw = digest => sharing.withdraw(digest);
   return { rooms, peers, sharing };
+}
+
+/** The authorities of the policy in force, opened once for each policy. */
+function signersOf(policy: () => Policy): () => Signers {
+  let opened: { readonly hash: string; readonly signers: Signers } | undefined;
+  return () => {
+    const { hash, authorities, trustRoots } = policy();
+    if (opened?.hash !== hash) opened = { hash, signers: openSigners(authorities, trustRoots) };
+    return opened.signers;
+  };
 }
 
 /** A giver that knows how many gifts are on their way. */

@@ -12,6 +12,7 @@ import { loadPolicy } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Wires } from '../peers/peers-node.ts';
 import { closeAfter, type Disk, journalAt, readSecret, readWhole, realDisk } from '../store/disk.ts';
+import { openAttachments, type OpenAttachments } from '../store/attachments.ts';
 import { openHashes } from '../store/hashes.ts';
 import { openLayout } from '../store/layout.ts';
 import { openSpool } from '../store/spool.ts';
@@ -20,7 +21,7 @@ import { openEvidence } from '../trust/evidence.ts';
 import { openOrigins } from '../trust/origin.ts';
 import type { EvidenceBook, OriginBook } from '../trust/trust.ts';
 import type { World } from '../world.ts';
-import { type Config, LAYOUT_DIR } from './config.ts';
+import { ATTACHMENTS_DIR, type Config, LAYOUT_DIR } from './config.ts';
 import { type StateFolder, stateFolder } from './state-folder.ts';
 
 /** How often the policy file is looked at. */
@@ -55,6 +56,7 @@ export interface Ground {
   readonly store: Store;
   readonly spool: Spool;
   readonly hashes: Hashes;
+  readonly attachments: OpenAttachments;
   readonly evidence: EvidenceBook;
   readonly origins: OriginBook;
   readonly policy: PolicyFile;
@@ -106,6 +108,7 @@ export async function layGround(
     store: await openStore(config, disk, world, log),
     spool: await openSpool(disk, at('spool'), config.spool.maxBytes, world),
     hashes: await openHashes(disk, at('proofs'), world, { busy: () => traffic.busy() }),
+    attachments: await openAttachments(disk, join(config.stateDir, ATTACHMENTS_DIR), world),
     evidence: await opening(() => openEvidence({ keep: keep('evidence.json') })),
     origins: await opening(() => openOrigins({ keep: keep('origins.json'), world })),
   };

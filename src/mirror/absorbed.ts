@@ -1,7 +1,7 @@
 /**
  * Signatures that lie in the store as images do: under cosign's tags and the fallback tag of the referrers API. They become
  * attachments of what they are about, and are images no longer. Promises: each is looked at once; what is no attachment, or
- * too large, is left alone and said once. Attachments go some time after what they are about is gone.
+ * too large, is left alone and said once.
  */
 import { asMirrorError, MirrorError } from '../errors.ts';
 import {
@@ -18,17 +18,12 @@ import { ATTACHMENT_MAX_BYTES, type Bond, type Image } from '../store/store.ts';
 import { readProved } from './read-proved.ts';
 import type { Rooms } from './rooms.ts';
 
-/** An attachment outlives what it is about for so many ms: it may have come first. */
-const ORPHAN_MS = 86_400_000;
-
-type AbsorbRooms = Pick<Rooms, 'store' | 'attachments' | 'verdicts' | 'audit' | 'log' | 'world'>;
+type AbsorbRooms = Pick<Rooms, 'store' | 'attachments' | 'verdicts' | 'audit' | 'log'>;
 
 export class Absorbed {
   readonly #rooms: AbsorbRooms;
   /** Names with the digests that were looked at. */
   #seen = new Set<string>();
-  /** Since when (monotonic ms) a subject is not here. */
-  readonly #orphans = new Map<Digest, number>();
 
   constructor(rooms: AbsorbRooms) {
     this.#rooms = rooms;
@@ -49,19 +44,6 @@ export class Absorbed {
     }
     this.#seen = seen;
     return rest;
-  }
-
-  /** Drops what is attached to subjects that for long were not among `held`. */
-  async retain(held: ReadonlySet<Digest>): Promise<void> {
-    const { attachments, world } = this.#rooms;
-    const now = world.monotonic();
-    for (const subject of attachments.subjects())
-      if (held.has(subject)) this.#orphans.delete(subject);
-      else if (!this.#orphans.has(subject)) this.#orphans.set(subject, now);
-    const gone = [...this.#orphans].filter(([, since]) => now >= since + ORPHAN_MS).map(([subject]) => subject);
-    if (!gone.length) return;
-    await attachments.retain(subject => !gone.includes(subject));
-    for (const subject of gone) this.#orphans.delete(subject);
   }
 
   /** True where it need not be looked at again. */

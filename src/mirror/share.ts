@@ -94,7 +94,7 @@ export class Sharing {
 
   /** One look at the store, from images to statements; calls `looked` before the hashing. @throws STORE_UNAVAILABLE, AUDIT_UNAVAILABLE */
   async refresh(looked: () => void): Promise<void> {
-    const { store, catalogue, policy } = this.#rooms;
+    const { store, catalogue, attachments, policy } = this.#rooms;
     const { hash } = policy();
     const images = await this.#absorbed.images(await store.images());
     const closures = [];
@@ -109,7 +109,7 @@ export class Sharing {
     await this.#offer(shared);
     // What is under way and no longer allowed ends now.
     catalogue.judgedBy = hash;
-    await this.#absorbed.retain(reached);
+    await attachments.retain(subject => reached.has(subject));
     await this.#tell(images, shared);
     if (store.kind === 'containerd') await dropDuplicates(this.#rooms);
   }
