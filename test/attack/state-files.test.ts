@@ -4,6 +4,7 @@ import { chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Code } from '../../src/errors.ts';
+import { policyTexts } from '../support/policies.ts';
 import { filesOf, type NodeFolder, nodeFolder, runFor, tryRun } from './state-ground.ts';
 
 type Harm = 'cut in half' | 'emptied' | 'of a newer version' | 'a folder' | 'nonsense';
@@ -169,7 +170,7 @@ void describe('what a node is given', () => {
     check(await refused(policy, () => rm(policy)), 69, 'FILE_UNREADABLE', policy);
     check(await refused(policy, () => writeFile(policy, 'registries: [r.te')), 64, 'YAML_INVALID', policy);
     check(
-      await refused(policy, () => writeFile(policy, 'registries: [r.test]\nshares: []\n')),
+      await refused(policy, () => writeFile(policy, `${policyTexts('registries: [r.test]').text}shares: []\n`)),
       64,
       'POLICY_INVALID',
       policy,

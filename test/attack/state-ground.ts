@@ -12,6 +12,7 @@ import { layGround, startNode } from '../../src/cli/daemon.ts';
 import { main } from '../../src/cli/main.ts';
 import { realWorld } from '../../src/world.ts';
 import { makeCluster } from '../support/cluster.ts';
+import { writePolicy } from '../support/policies.ts';
 
 export interface NodeFolder {
   readonly dir: string;
@@ -31,7 +32,7 @@ export async function nodeFolder(more = ''): Promise<NodeFolder> {
   ) as [string, string, string, string];
   const cluster = await makeCluster({ nodes: ['n1'] });
   await writeFile(token, `${cluster.node('n1').token}\n`, { mode: 0o600 });
-  await writeFile(policy, 'registries: [r.test]\nshare: [r.test/**]\ntags: [{match: r.test/**, min: 1}]\n');
+  await writePolicy(policy, 'registries: [r.test]\nshare: [r.test/**]\ntags: [{match: r.test/**, min: 1}]\n');
   const [mirror, peers, lanes] = (await freePorts(3)) as [number, number, number];
   await writeFile(
     config,

@@ -9,7 +9,6 @@ import type { Giver, Peers } from '../../src/peers/peers.ts';
 import type { Answer } from '../../src/mirror/mirror.ts';
 import { Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags } from '../../src/mirror/mirror.ts';
 import { type Descriptor, type Digest, type Node, parseRequest, type Role } from '../../src/oci/oci.ts';
-import { loadPolicy } from '../../src/policy/parse.ts';
 import type { Policy } from '../../src/policy/policy.ts';
 import { openHashes } from '../../src/store/hashes.ts';
 import { openSpool } from '../../src/store/spool.ts';
@@ -22,12 +21,13 @@ import { Hub } from '../support/hub.ts';
 import { type MemoryAudit, memoryAudit } from '../support/memory-audit.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { policyOf } from '../support/policies.ts';
 import { type SimulatedWorld, simulatedWorld } from '../support/simulated-world.ts';
 import { MIB, type StoryImage } from './story-image.ts';
 
 export { MIB, type StoryImage, storyImage } from './story-image.ts';
 
-/** The policy of a node unless a story says another: all of r.test is mirrored and shared, one node's word makes a tag. */
+/** The policy of a node, in the short form of tests, unless a story says another: all of r.test is mirrored and shared, one node's word makes a tag. */
 export const OPEN_POLICY = `
 registries: [r.test]
 share: [r.test/**]
@@ -108,7 +108,7 @@ export class Story {
       again?.store ?? new MemoryStore({ kind, now: () => world.now(), ...(kind === 'layout' ? { disk } : {}) });
     const keeps = again?.keeps ?? { evidence: memoryKeep(), origins: memoryKeep(), stated: memoryKeep() };
     const audit = again?.audit ?? memoryAudit();
-    let policy: Policy = loadPolicy(settings.policy ?? OPEN_POLICY, `${name}.yaml`);
+    let policy: Policy = policyOf(settings.policy ?? OPEN_POLICY, `${name}.yaml`);
     const own = hub.join(name, settings.roles);
     const asked: Asked[] = [];
     const log: string[] = [];
@@ -160,7 +160,7 @@ export class Story {
         store.name(image.reference, image.target, more);
       },
       decree: text => {
-        policy = loadPolicy(text, `${name}.yaml`);
+        policy = policyOf(text, `${name}.yaml`);
         sharing.changed();
       },
       stop: () => {

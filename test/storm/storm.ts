@@ -4,6 +4,7 @@
  */
 import type { PeerId } from '../../src/oci/oci.ts';
 import { makeCluster, type TestCluster } from '../support/cluster.ts';
+import { policyTexts } from '../support/policies.ts';
 import { Chance } from './chance.ts';
 import { type PullOutcome, pullThrough } from './client.ts';
 import { Network, CONTROL_PORT } from './network.ts';
@@ -73,7 +74,7 @@ export class Storm {
       network: this.#network,
       chance: this.#chance,
       addresses: hosts.map(host => `${host}:${CONTROL_PORT}`),
-      policy: policyOf(scenario),
+      policy: policyTexts(shortPolicy(scenario)).text,
       unopened: (node, code, message) => this.watch.unopened(node, code, message),
       started: (node, wire) => this.watch.observe(node, wire),
       lanes: (node, wire) => this.watch.lanes(node, wire),
@@ -267,7 +268,7 @@ export class Storm {
   }
 }
 
-const policyOf = ({ vouchers }: Scenario): string => `
+const shortPolicy = ({ vouchers }: Scenario): string => `
 registries: [r.test]
 share: [r.test/shared/**]
 tags: [{match: r.test/**, min: ${vouchers}}]

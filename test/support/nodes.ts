@@ -14,6 +14,7 @@ import { promisify } from 'node:util';
 import { ask, CONTROL_SOCKET } from '../../src/cli/control-client.ts';
 import type { Status } from '../../src/cli/node-status.ts';
 import type { Lie } from './hostile.ts';
+import { writePolicy } from './policies.ts';
 import { get } from './pull-client.ts';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -26,7 +27,7 @@ export interface NodeSettings {
   readonly zone?: string;
   /** Runs a hostile node instead of `pinnace run`. */
   readonly lie?: Lie;
-  /** The text of its policy; default policies/permissive.yaml. */
+  /** The text of its policy, short or whole; default policies/permissive.yaml. */
   readonly policy?: string;
   readonly bootstrap?: readonly string[];
 }
@@ -154,7 +155,7 @@ export class ProcessCluster {
     const zoned = zone ? ['--zone', zone] : [];
     await pinnace('token', 'create', '--node', name, '--out', token, '--dir', join(this.dir, 'cluster'), ...zoned);
     const policyFile = policy ? join(this.dir, `${name}.policy.yaml`) : path('../../policies/permissive.yaml');
-    if (policy) await writeFile(policyFile, policy);
+    if (policy) await writePolicy(policyFile, policy);
     const first = this.nodes[0]?.peers ?? `127.0.0.1:${peers}`;
     const config = join(this.dir, `${name}.yaml`);
     await writeFile(

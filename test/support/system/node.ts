@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { ask, CONTROL_SOCKET } from '../../../src/cli/control-client.ts';
 import type { Status } from '../../../src/cli/node-status.ts';
 import type { Lie } from '../hostile.ts';
+import { policyTexts } from '../policies.ts';
 import type { Containerd } from './containerd.ts';
 import { type Answer, type Asking, request } from './http.ts';
 import type { Host } from './netns.ts';
@@ -41,7 +42,7 @@ export async function initCluster(folder: string): Promise<ClusterFolder> {
   };
 }
 
-/** A policy that mirrors and shares what `pattern` covers, tags by any one node's statement. */
+/** A policy, in the short form of tests, that mirrors and shares what `pattern` covers, tags by any one node's statement. */
 export const sharing = (pattern: string, more = ''): string =>
   `registries: [${pattern.split('/')[0]}]\nshare: ["${pattern}"]\ntags:\n  - match: "${pattern}"\n    min: 1\n    keep: 7d\n${more}`;
 
@@ -192,11 +193,12 @@ function replacement({ lie, lieFrom, asksFirst }: NodeOptions): string[] {
 
 /** Writes a policy and, before it, the files that it names. */
 async function writePolicy(folder: string, text: string, files: Readonly<Record<string, string>>): Promise<void> {
-  for (const [file, content] of Object.entries(files)) {
+  const { text: whole, files: more } = policyTexts(text);
+  for (const [file, content] of [...more, ...Object.entries(files)]) {
     await mkdir(dirname(join(folder, file)), { recursive: true });
     await writeFile(join(folder, file), content);
   }
-  await writeFile(join(folder, 'policy.yaml'), text);
+  await writeFile(join(folder, 'policy.yaml'), whole);
 }
 
 /** Writes what a node needs into `folder` (made); nothing runs before `start`. */
