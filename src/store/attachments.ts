@@ -3,23 +3,16 @@
  * whole; `index.json` is replaced whole, by one writer at a time, after all that it names was synced; keeping many at once
  * writes it once. Refuses to know whether a signature holds. Spec: OCI image-spec image-layout.md.
  */
-import { basename } from 'node:path';
-import { hasCode, MirrorError } from '../errors.ts';
-import { type Digest, digestOf, isDigest } from '../oci/oci.ts';
+import { MirrorError } from '../errors.ts';
+import type { Digest } from '../oci/oci.ts';
 import type { World } from '../world.ts';
-import { checkAttachment, readAttachment, sizesOf } from './attachments-checked.ts';
-import {
-  type AttachmentEntry,
-  ATTACHMENTS_INDEX_MAX_BYTES,
-  formatAttachments,
-  parseAttachments,
-} from './attachments-index.ts';
+import { checkAttachment } from './attachments-checked.ts';
+import { AttachmentFiles } from './attachments-files.ts';
+import type { AttachmentEntry } from './attachments-index.ts';
 import { AttachmentTable, keyOf, staying } from './attachments-table.ts';
-import { closeAfter, type Disk, inTurn, readWhole } from './disk.ts';
-import { LayoutBlobs } from './layout-blobs.ts';
-import { LayoutFolder } from './layout-folder.ts';
+import { type Disk, inTurn } from './disk.ts';
 import { watchFiles } from './layout-watch.ts';
-import { ATTACHMENT_GRACE_MS, ATTACHMENT_MAX_BYTES, type Attachment, type Attachments, type Content } from './store.ts';
+import { ATTACHMENT_GRACE_MS, type Attachment, type Attachments, type Content } from './store.ts';
 
 /** So many are kept with one writing of the index. */
 const BATCH = 256;
@@ -54,8 +47,7 @@ interface Waiting {
 class DiskAttachments implements OpenAttachments {
   readonly #disk: Disk;
   readonly #world: World;
-  readonly #folder: LayoutFolder;
-  readonly #blobs: LayoutBlobs;
+  readonly #files: AttachmentFiles;
   readonly #turn = inTurn();
   readonly #waiting: Waiting[] = [];
   /** As the index says, but for what is not whole any more. */
@@ -67,17 +59,15 @@ class DiskAttachments implements OpenAttachments {
   constructor(disk: Disk, dir: string, world: World) {
     this.#disk = disk;
     this.#world = world;
-    this.#folder = new LayoutFolder(disk, dir, world);
-    this.#blobs = new LayoutBlobs(disk, dir, world, () => this.#folder.stage());
+    this.#files = new AttachmentFiles(disk, dir, world);
   }
 
   async prepare(): Promise<void> {
-    await this.#folder.prepare(this.#blobs.folders, formatAttachments([]));
-    await this.#folder.locked(async () => {
+    await this.#files.prepare();
+    await this.#files.folder.locked(async () => {
       await this.#read();
-      await this.#sweep();
+      await this.#drop(await this.#files.list());
     });
-    await this.#folder.tidy();
   }
 
   of(subject: Digest): readonly Attachment[] {
@@ -93,7 +83,7 @@ class DiskAttachments implements OpenAttachments {
   }
 
   stage(): string {
-    return this.#folder.stage();
+    return this.#files.folder.stage();
   }
 
   refresh(): Promise<void> {
@@ -103,15 +93,19 @@ class DiskAttachments implements OpenAttachments {
   watch(changed: () => void, signal: AbortSignal): Promise<void> {
     // A damaged index leaves what is known; whoever opens the folder or keeps something is told.
     const look = (): void => void this.refresh().then(changed, () => undefined);
-    return watchFiles(this.#disk, this.#world, [this.#folder.path], [this.#folder.indexPath], look, signal);
+    const { path, indexPath } = this.#files.folder;
+    return watchFiles(this.#disk, this.#world, [path], [indexPath], look, signal);
   }
 
   async open(digest: Digest): Promise<Content | undefined> {
     const size = this.#table.sizeOf(digest);
-    const content = size === undefined ? undefined : await this.#blobs.open(digest);
+    const content = size === undefined ? undefined : await this.#files.blobs.open(digest);
     if (!content || content.size === size) return content;
     await content.close();
-    throw new MirrorError('STORE_CORRUPT', `${this.#blobs.path(digest)} has ${content.size} bytes instead of ${size}`);
+    throw new MirrorError(
+      'STORE_CORRUPT',
+      `${this.#files.blobs.path(digest)} has ${content.size} bytes instead of ${size}`,
+    );
   }
 
   async keep(
@@ -133,11 +127,11 @@ class DiskAttachments implements OpenAttachments {
     await this.#turn(async () => {
       await this.#read();
       if (staying(this.#entries, wanted, young).length === this.#entries.length) return;
-      await this.#folder.locked(async () => {
+      await this.#files.folder.locked(async () => {
         await this.#read();
-        await this.#folder.replaceIndex(formatAttachments(staying(this.#entries, wanted, young)));
+        await this.#files.writeIndex(staying(this.#entries, wanted, young));
         await this.#read();
-        await this.#sweep();
+        await this.#drop(await this.#files.list());
       });
     });
   }
@@ -151,12 +145,9 @@ class DiskAttachments implements OpenAttachments {
     const batch = this.#waiting.splice(0, BATCH);
     if (batch.length === 0) return;
     try {
-      const kept = await this.#folder.locked(() => this.#keepAll(batch));
+      const kept = await this.#files.folder.locked(() => this.#keepAll(batch));
       for (const [waiting, attachment] of kept) waiting.done.resolve(attachment);
     } catch (error) {
-      // What the table has too much goes: the index that is on disk counts.
-      this.#stamp = undefined;
-      await this.#read().catch(() => undefined);
       for (const { done } of batch) done.reject(error);
     }
   }
@@ -173,7 +164,7 @@ class DiskAttachments implements OpenAttachments {
       try {
         const known = this.#table.get(key);
         if (!known) this.#table.demandRoom(attachment);
-        for (const [digest, bytes] of waiting.bytes) await this.#put(digest, bytes);
+        for (const [digest, bytes] of waiting.bytes) await this.#files.put(digest, bytes);
         this.#table.take(attachment);
         const before = entries.get(key);
         if (!known || !before || !this.#isYoung(before.keptAt)) {
@@ -187,121 +178,42 @@ class DiskAttachments implements OpenAttachments {
         waiting.done.reject(error);
       }
     }
-    if (changed) await this.#write([...entries.values()]);
+    if (changed) await this.#write([...entries.values()], batch);
     return kept;
   }
 
-  /** Writes a blob, unless its right bytes are there. */
-  async #put(digest: Digest, bytes: Uint8Array): Promise<void> {
-    if (await this.#has(digest, bytes)) return;
-    const path = this.#folder.stage();
+  /** Under the lock. Where the index cannot be written, the one that is there counts, and what is new goes again. */
+  async #write(entries: readonly AttachmentEntry[], batch: readonly Waiting[]): Promise<void> {
     try {
-      const file = await this.#disk.create(path);
-      await closeAfter(file, () => file.write(bytes, 0));
-      await this.#blobs.adopt(digest, path);
+      this.#stamp = await this.#files.writeIndex(entries);
+      this.#entries = entries;
     } catch (error) {
-      await this.#disk.remove(path);
+      this.#stamp = undefined;
+      await this.#read();
+      for (const { bytes } of batch) await this.#drop(bytes.keys());
       throw error;
     }
   }
 
-  async #has(digest: Digest, bytes: Uint8Array): Promise<boolean> {
-    const content = await this.#blobs.open(digest).catch(() => undefined);
-    if (!content) return false;
-    return closeAfter(content, async () => {
-      if (content.size !== bytes.length) return false;
-      const there = Buffer.alloc(bytes.length);
-      return (await content.read(there, 0)) === bytes.length && there.equals(bytes);
-    });
-  }
-
-  async #write(entries: readonly AttachmentEntry[]): Promise<void> {
-    await this.#folder.replaceIndex(formatAttachments(entries));
-    this.#entries = entries;
-    this.#stamp = (await this.#disk.facts(this.#folder.indexPath))?.stamp;
-  }
-
   /** Takes in the index as it is now, where it is another. @throws STATE_INVALID, FILE_UNREADABLE */
   async #read(): Promise<void> {
-    const path = this.#folder.indexPath;
-    const file = await this.#disk.openRead(path);
-    if (!file) throw new MirrorError('FILE_UNREADABLE', `${path} is not there any more: was it removed?`);
-    await closeAfter(file, async () => {
-      const { stamp } = await file.facts();
-      if (stamp === this.#stamp) return;
-      const entries = this.#parse(await readWhole(file, path, ATTACHMENTS_INDEX_MAX_BYTES));
-      const table = new AttachmentTable();
-      const whole: AttachmentEntry[] = [];
-      for (let at = 0; at < entries.length; at += READ_AT_ONCE) {
-        const some = entries.slice(at, at + READ_AT_ONCE);
-        const read = await Promise.all(some.map(entry => this.#load(entry)));
-        for (const [place, attachment] of read.entries()) {
-          if (!attachment || !table.take(attachment)) continue;
-          whole.push(some[place]!);
-        }
-      }
-      this.#entries = whole;
-      this.#table = table;
-      this.#stamp = stamp;
-    });
-  }
-
-  #parse(bytes: Uint8Array): readonly AttachmentEntry[] {
-    try {
-      return parseAttachments(bytes);
-    } catch (error) {
-      if (!hasCode(error, 'STATE_INVALID')) throw error;
-      const { path, indexPath } = this.#folder;
-      throw new MirrorError(
-        'STATE_INVALID',
-        `${indexPath}: ${error.message}; restore it, or remove ${path}: attachments are then found at peers, or imported again`,
-        { cause: error },
-      );
+    const index = await this.#files.readIndex(this.#stamp);
+    if (!index) return;
+    const table = new AttachmentTable();
+    const whole: AttachmentEntry[] = [];
+    for (let at = 0; at < index.entries.length; at += READ_AT_ONCE) {
+      const some = index.entries.slice(at, at + READ_AT_ONCE);
+      const read = await Promise.all(some.map(async entry => this.#table.get(keyOf(entry)) ?? this.#files.load(entry)));
+      for (const [place, attachment] of read.entries())
+        if (attachment && table.take(attachment)) whole.push(some[place]!);
     }
+    this.#entries = whole;
+    this.#table = table;
+    this.#stamp = index.stamp;
   }
 
-  /** Reads what an entry names; undefined where it is not whole any more, so that it can be found again elsewhere. */
-  async #load(entry: AttachmentEntry): Promise<Attachment | undefined> {
-    const known = this.#table.get(keyOf(entry));
-    if (known) return known;
-    const { subject, bond, manifest } = entry;
-    const path = this.#blobs.path(manifest.digest);
-    const file = await this.#disk.openRead(path);
-    if (!file) return undefined;
-    const bytes = await closeAfter(file, async () => {
-      const { size } = await file.facts();
-      return size === manifest.size ? readWhole(file, path, ATTACHMENT_MAX_BYTES) : undefined;
-    });
-    if (!bytes || digestOf(bytes) !== manifest.digest) return undefined;
-    const attachment = attempt(() => readAttachment({ subject, bond, manifest: bytes }));
-    if (!attachment) return undefined;
-    for (const [digest, size] of sizesOf(attachment))
-      if ((await this.#disk.facts(this.#blobs.path(digest)))?.size !== size) return undefined;
-    return attachment;
-  }
-
-  /** Under the lock, as all writing is: what no attachment has any more goes. */
-  async #sweep(): Promise<void> {
-    for (const folder of this.#blobs.folders)
-      for (const hex of await this.#disk.list(folder)) {
-        const digest = `${basename(folder)}:${hex}`;
-        if (isDigest(digest)) await this.#drop([digest]);
-      }
-  }
-
-  /** Under the lock: removes blobs that no attachment has. */
+  /** Under the lock, as all writing is: removes those of `digests` that no attachment has. */
   async #drop(digests: Iterable<Digest>): Promise<void> {
-    for (const digest of digests)
-      if (this.#table.sizeOf(digest) === undefined) await this.#disk.remove(this.#blobs.path(digest));
-  }
-}
-
-/** What `work` answers; undefined where it refuses. */
-function attempt<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch (error) {
-    if (!(error instanceof MirrorError)) throw error;
-    return undefined;
+    for (const digest of digests) if (this.#table.sizeOf(digest) === undefined) await this.#files.remove(digest);
   }
 }
