@@ -3,7 +3,7 @@
  * meaning, so that one content has one encoding. Refuses to know envelopes. Spec: PROTOCOL.md, "Statements".
  */
 import { MirrorError } from '../errors.ts';
-import { type Digest, formatReference, parseDigest, parseTagReference } from '../oci/oci.ts';
+import { type Digest, formatReference, parseDigest, parsePeerId, type PeerId, parseTagReference } from '../oci/oci.ts';
 import { CONTENT_MAX_BYTES, parseRoot } from '../proof/proof.ts';
 import { parseAddress } from './address.ts';
 import type { Holding, TagStatement } from './peers.ts';
@@ -11,14 +11,14 @@ import { count, Shape, string, tuple } from './shape.ts';
 
 /** Addresses in a node record. */
 export const ADDRESSES_MAX = 8;
-/** Digests in a snapshot. */
+/** Digests in a snapshot, and in what one reader alone is told. */
 export const HOLDINGS_MAX = 16_384;
 /** Additions, and drops, in a delta; its bytes are the narrower bound. */
 export const DELTA_MAX = 1024;
 /** Tags that one node states. */
 export const TAGS_MAX = 4096;
 
-export type Kind = 'node' | 'holdings' | 'holdings-delta' | 'holdings-head' | 'tags';
+export type Kind = 'node' | 'holdings' | 'holdings-delta' | 'holdings-head' | 'tags' | 'limited';
 
 export interface Bodies {
   readonly node: { readonly addresses: readonly string[]; readonly lanePort: number };
@@ -30,6 +30,7 @@ export interface Bodies {
   };
   readonly 'holdings-head': { readonly of: number };
   readonly tags: { readonly tags: readonly TagStatement[] };
+  readonly limited: { readonly audience: PeerId; readonly entries: readonly Holding[] };
 }
 
 export type Body = { [K in Kind]: { readonly kind: K; readonly body: Bodies[K] } }[Kind];
@@ -50,6 +51,8 @@ export function encodeBody(of: Body): unknown {
       return { of: of.body.of };
     case 'tags':
       return { tags: of.body.tags.map(t => [formatReference(t.reference), t.digest, t.observedAt, t.renewedAt]) };
+    case 'limited':
+      return { audience: of.body.audience, entries: of.body.entries.map(encodeHolding) };
   }
 }
 
@@ -76,8 +79,19 @@ export function parseBody(kind: Kind, value: unknown): Body {
       );
       return { kind, body: { tags } };
     }
+    case 'limited': {
+      const audience = parsePeerId(shape.string('audience'));
+      return { kind, body: { audience, entries: parseHoldings(shape.list('entries', HOLDINGS_MAX)) } };
+    }
   }
 }
+
+/** In the order in which statements name them. */
+export const sortedHoldings = (holdings: readonly Holding[]): Holding[] =>
+  [...holdings].sort((a, b) => order(a.digest, b.digest));
+
+/** Whether both say the same of one digest. */
+export const sameHolding = (a: Holding, b: Holding | undefined): boolean => a.size === b?.size && a.root === b.root;
 
 const encodeHolding = (holding: Holding): unknown => [holding.digest, holding.size, holding.root];
 

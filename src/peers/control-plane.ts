@@ -9,22 +9,24 @@ import type { Bootstrap } from './address.ts';
 import { Discovery, type Resolve } from './discovery.ts';
 import { encodeSigned, type Signed } from './envelope.ts';
 import { Gossip, GOSSIP_ITEM_MAX_BYTES } from './gossip.ts';
+import { hearLimited } from './hearing.ts';
 import { encodeItem, Intake, type Taken } from './intake.ts';
 import { Kept } from './kept.ts';
+import { Links } from './links.ts';
 import { MemberWatch } from './member-watch.ts';
-import type { Clone, Giver, Log, Membership, OwnKey, RecordEvent, Verify } from './peers.ts';
+import type { Clone, Giver, Holding, Log, Membership, OwnKey, RecordEvent, Verify } from './peers.ts';
+import { Policies } from './policies.ts';
 import { Questions } from './questions.ts';
 import { RENEW_MS, Stating } from './stating.ts';
 import { Sync } from './sync.ts';
 import { Table } from './table.ts';
+import { Telling } from './telling.ts';
 import type { ControlWire, Link } from './wire.ts';
 
 /** Links with which a node compares heads in one round. */
 export const SYNC_LINKS = 8;
 /** Links to which large news that came by sync is handed on. */
 export const SPREAD_LINKS = 4;
-/** Gossip does not reach a younger link yet: a sync does. */
-const YOUNG_LINK_MS = 5_000;
 /** Pauses before each attempt to fetch what a head spoke of. */
 const CATCH_UP_MS = [200, 1_500, 5_000];
 /** Pauses before each attempt at the first sync of a link: a node that just started may not answer yet. */
@@ -55,11 +57,14 @@ export class ControlPlane {
   readonly discovery: Discovery;
   readonly questions: Questions;
   readonly #options: ControlPlaneOptions;
+  readonly #intake: Intake;
   readonly #gossip: Gossip;
+  readonly #links: Links;
+  readonly #policies: Policies;
+  readonly #telling: Telling;
   readonly #sync: Sync;
   readonly #kept: Kept;
   readonly #watch: MemberWatch;
-  readonly #openedAt = new Map<Link, number>();
   readonly #behind = new Set<PeerId>();
 
   constructor(options: ControlPlaneOptions) {
@@ -73,8 +78,12 @@ export class ControlPlane {
       cloned: clone => void this.#cloned(clone),
     });
     const intake = new Intake({ members, table, record });
+    this.#intake = intake;
     this.table = table;
     this.#gossip = new Gossip({ world, wire, intake, log, taken: (what, from) => this.#taken(what, from) });
+    this.#links = new Links(world, wire);
+    this.#policies = new Policies({ ...options, intake, links: this.#links, taken: () => this.#watch.look() });
+    this.#telling = new Telling(options);
     this.#sync = new Sync({
       ...options,
       table,
@@ -95,24 +104,29 @@ export class ControlPlane {
       ...options,
       shutOut: peer => this.#shutOut(peer),
       news: item => this.#spread(item),
+      newPolicy: item => this.#policies.spread(item),
     });
   }
 
   /** Reads what was kept, answers peers, and begins to seek them. @throws FILE_UNREADABLE */
   async start(): Promise<void> {
-    const { wire, world } = this.#options;
     await this.#kept.load();
-    wire.onLink((link, open) => {
-      if (!open) return void this.#openedAt.delete(link);
-      this.#openedAt.set(link, world.monotonic());
-      if (!link.inbound) void this.#firstSync(link);
-    });
+    this.#links.start(link => void this.#firstSync(link));
     this.#sync.start();
     this.#gossip.start();
+    this.#policies.start();
+    hearLimited({ ...this.#options, limited: this.table.limited, intake: this.#intake });
+    this.#telling.start();
     this.questions.start();
     this.#watch.start();
     void this.discovery.run();
     void this.#minutes();
+  }
+
+  /** Says what this node holds from now on: to everybody, or to each whom the audience of a holding lets know. */
+  hold(holdings: readonly Holding[]): Promise<void> {
+    this.#telling.hold(holdings.filter(({ audience }) => audience));
+    return this.stating.hold(holdings.filter(({ audience }) => !audience));
   }
 
   /** Addresses of `peer` by its node record. */
@@ -144,20 +158,13 @@ export class ControlPlane {
       if (signal.aborted) return;
       this.table.sweep();
       await this.stating.renew().catch((error: unknown) => log('warn', `nothing was renewed: ${String(error)}`));
+      this.#telling.renew();
       await this.#watch.check();
-      for (const peer of this.#some(SYNC_LINKS)) void this.#sync.request(peer);
+      for (const peer of this.#links.some(SYNC_LINKS)) {
+        void this.#sync.request(peer);
+        void this.#policies.request(peer);
+      }
     }
-  }
-
-  /** Up to `most` connected peers, by chance. */
-  #some(most: number, but?: PeerId): PeerId[] {
-    const peers = [...new Set(this.#options.wire.links().map(link => link.peer))].filter(peer => peer !== but);
-    const chance = this.#options.world.random(peers.length);
-    return peers
-      .map((peer, i) => [chance[i]!, peer] as const)
-      .sort((a, b) => a[0] - b[0])
-      .slice(0, most)
-      .map(([, peer]) => peer);
   }
 
   async #spreadOwn(signed: Signed): Promise<void> {
@@ -168,11 +175,10 @@ export class ControlPlane {
 
   async #spread(item: Uint8Array): Promise<void> {
     if (!(await this.#gossip.publish(item))) {
-      for (const peer of this.#some(SYNC_LINKS)) void this.#sync.request(peer);
+      for (const peer of this.#links.some(SYNC_LINKS)) void this.#sync.request(peer);
       return;
     }
-    const since = this.#options.world.monotonic() - YOUNG_LINK_MS;
-    for (const [link, at] of this.#openedAt) if (at > since) void this.#sync.request(link.peer);
+    for (const peer of this.#links.young()) void this.#sync.request(peer);
   }
 
   #taken(what: Taken, from: PeerId): void {
@@ -194,13 +200,14 @@ export class ControlPlane {
     // From its signer itself it is news to others; from anybody else they have heard of it.
     if (!large && what.signer === from) void this.#gossip.publish(item);
     if (large && (what.type === 'roster' || what.kind === 'tags'))
-      for (const peer of this.#some(SPREAD_LINKS, from)) void this.#sync.request(peer);
+      for (const peer of this.#links.some(SPREAD_LINKS, from)) void this.#sync.request(peer);
   }
 
   async #firstSync(link: Link): Promise<void> {
     for (const pause of FIRST_SYNC_MS) {
       await this.#options.world.sleep(pause, this.#options.signal);
-      if (!this.#openedAt.has(link) || (await this.#sync.request(link.peer))) return;
+      if (!this.#links.has(link)) return;
+      if (await this.#sync.request(link.peer)) return this.#policies.request(link.peer);
     }
   }
 
@@ -213,7 +220,7 @@ export class ControlPlane {
       await world.sleep(pause, signal);
       if (signal.aborted || !this.#behind.has(signer)) return;
       const linked = new Set(wire.links().map(link => link.peer));
-      const source = [signer, from, ...this.#some(1)].find(peer => linked.has(peer));
+      const source = [signer, from, ...this.#links.some(1)].find(peer => linked.has(peer));
       if (source) await this.#sync.request(source);
     }
     this.#behind.delete(signer);

@@ -24,6 +24,7 @@ export const KINDS: { readonly [K in Kind]: { readonly maxBytes: number; readonl
   'holdings-delta': { maxBytes: 60 * KB, validityMs: 300_000 },
   'holdings-head': { maxBytes: KB, validityMs: 300_000 },
   tags: { maxBytes: 2048 * KB, validityMs: 366 * DAY_MS },
+  limited: { maxBytes: 4096 * KB, validityMs: 300_000 },
 };
 /** The largest signed statement of any kind. */
 export const STATEMENT_MAX_BYTES = SIGNATURE_BYTES + 4096 * KB;

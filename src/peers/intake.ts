@@ -1,5 +1,5 @@
 /**
- * What other nodes hand over, by gossip or sync: rosters, credentials, statements. Promises: each item is judged by its
+ * What other nodes hand over: rosters, credentials, statements, by gossip or sync, and policy bundles. Promises: each item is judged by its
  * own signature, whoever brought it, and a refusal is recorded before anything follows from it. Spec: PROTOCOL.md, "Items".
  */
 import { asMirrorError, MirrorError } from '../errors.ts';
@@ -13,7 +13,10 @@ import type { Outcome, Table, Way } from './table.ts';
 /** One byte of type and the largest content. */
 export const ITEM_MAX_BYTES = 1 + STATEMENT_MAX_BYTES;
 
-const TYPES = { roster: 0x72, credential: 0x63, statement: 0x73 } as const;
+/** Bytes of a policy bundle, packed. */
+export const POLICY_MAX_BYTES = 4 << 20;
+
+const TYPES = { roster: 0x72, credential: 0x63, statement: 0x73, policy: 0x70 } as const;
 
 export type ItemType = keyof typeof TYPES;
 
@@ -57,6 +60,21 @@ export class Intake {
         await this.refused(from, 'item', error);
         throw error;
       }
+    }
+  }
+
+  /** Judges a policy bundle that `from` handed over where only bundles go; its refusal has been recorded. @throws BUNDLE_INVALID, or what members throw */
+  async policy(item: Uint8Array, from: PeerId): Promise<Taken> {
+    try {
+      if (item[0] !== TYPES.policy) throw new MirrorError('BUNDLE_INVALID', `${from} sent no policy bundle`);
+      if (item.length > 1 + POLICY_MAX_BYTES)
+        throw new MirrorError('BUNDLE_INVALID', `a policy bundle of ${item.length} bytes`);
+      const fresh = await this.#options.members.offerPolicy(Uint8Array.from(item.subarray(1)));
+      return { type: 'policy', outcome: fresh ? 'taken' : 'known' };
+    } catch (error) {
+      const reason = asMirrorError(error, 'BUNDLE_INVALID', 'a policy bundle');
+      await this.refused(from, 'policy', reason);
+      throw reason;
     }
   }
 

@@ -1,6 +1,7 @@
 /**
  * What follows when the cluster's members change. Promises: whom the issuer shut out loses its links at once, recorded
- * first, and also where the record fails; a new roster and new credentials go round. Refuses to judge members.
+ * first, and also where the record fails; a new roster, new credentials and a new policy bundle go round. Refuses to judge
+ * any of them.
  */
 import type { PeerId } from '../oci/oci.ts';
 import type { World } from '../world.ts';
@@ -24,6 +25,8 @@ export interface MemberWatchOptions {
   readonly shutOut: (peer: PeerId) => void;
   /** Sends an item round. */
   readonly news: (item: Uint8Array) => Promise<void>;
+  /** Sends a policy bundle round, as an item. */
+  readonly newPolicy: (item: Uint8Array) => Promise<void>;
 }
 
 export class MemberWatch {
@@ -31,12 +34,14 @@ export class MemberWatch {
   readonly #told = new Map<PeerId, string>();
   #roster: number;
   #recorded: number;
+  #policy: number;
   #gathering = false;
 
   constructor(options: MemberWatchOptions) {
     this.#options = options;
     this.#roster = options.members.roster.seq;
     this.#recorded = this.#roster;
+    this.#policy = options.members.policy?.serial ?? 0;
   }
 
   /** Begins to listen; what is known now is no news. */
@@ -55,8 +60,14 @@ export class MemberWatch {
     });
   }
 
+  /** Looks for a policy bundle that came meanwhile. */
+  look(): void {
+    if ((this.#options.members.policy?.serial ?? 0) > this.#policy) void this.#gather();
+  }
+
   /** Closes links with peers whose credential ended meanwhile. Never rejects. */
   async check(): Promise<void> {
+    this.look();
     const { wire, members, record, log } = this.#options;
     for (const { peer, address } of wire.links()) {
       if (members.node(peer)) continue;
@@ -96,13 +107,19 @@ export class MemberWatch {
   async #gather(): Promise<void> {
     if (this.#gathering) return;
     this.#gathering = true;
-    const { world, signal, members, news } = this.#options;
+    const { world, signal, members, news, newPolicy } = this.#options;
     await world.sleep(GATHER_MS, signal);
     this.#gathering = false;
     if (signal.aborted) return;
     if (members.roster.seq > this.#roster) {
       this.#roster = members.roster.seq;
       await news(encodeItem('roster', members.roster.jwt));
+    }
+    // After the roster, which says whose signatures count.
+    const { policy } = members;
+    if (policy && policy.serial > this.#policy) {
+      this.#policy = policy.serial;
+      await newPolicy(encodeItem('policy', policy.bytes));
     }
     const fresh = [...members.credentials()].filter(
       ([peer, jwt]) => this.#told.get(peer) !== jwt && members.node(peer),

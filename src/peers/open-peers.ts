@@ -8,7 +8,18 @@ import type { Proof } from '../proof/proof.ts';
 import type { World } from '../world.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { Lanes } from './lane.ts';
-import type { Chunk, Clone, Holder, Holding, Log, Membership, Peers, PeerStatus, TagStatement } from './peers.ts';
+import type {
+  Chunk,
+  Clone,
+  Holder,
+  Holding,
+  Log,
+  Membership,
+  Peers,
+  PeerStatus,
+  Referrer,
+  TagStatement,
+} from './peers.ts';
 import { Standing } from './standing.ts';
 import type { ControlWire, Link } from './wire.ts';
 
@@ -78,7 +89,7 @@ export class PeersNode implements OpenPeers {
   }
 
   hold(holdings: readonly Holding[]): Promise<void> {
-    return this.#plane.stating.hold(holdings);
+    return this.#plane.hold(holdings);
   }
 
   stateTags(tags: readonly TagStatement[]): Promise<void> {
@@ -91,6 +102,17 @@ export class PeersNode implements OpenPeers {
       return await this.#plane.questions.proof(peer, digest, size, signal);
     } catch (error) {
       this.#failed(peer, error, signal);
+      throw error;
+    }
+  }
+
+  async referrers(peer: PeerId, subject: Digest, signal: AbortSignal): Promise<readonly Referrer[]> {
+    try {
+      await this.connect(peer, signal);
+      return await this.#plane.questions.referrers(peer, subject, signal);
+    } catch (error) {
+      // A node of an older version takes no such stream, and is as good for content as before.
+      if (hasCode(error, 'FRAME_INVALID', 'TIMED_OUT')) this.#failed(peer, error, signal);
       throw error;
     }
   }
@@ -121,11 +143,13 @@ export class PeersNode implements OpenPeers {
       .map(node => {
         const address = links.get(node.peer)?.address ?? this.#plane.addressesOf(node.peer)[0];
         const shunnedUntil = this.#standing.shunnedUntil(node.peer);
+        const now = this.#options.world.now();
         const mark = this.#plane.table.holdings.mark(node.peer);
+        const told = this.#plane.table.limited.count(node.peer, now);
         return {
           node,
           connected: links.has(node.peer),
-          holdings: mark && mark.notAfter > this.#options.world.now() ? mark.count : 0,
+          holdings: (mark && mark.notAfter > now ? mark.count : 0) + told,
           lanes: this.#lanes.countFor(node.peer),
           ...(address === undefined ? {} : { address }),
           ...(shunnedUntil === undefined ? {} : { shunnedUntil }),

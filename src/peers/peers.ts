@@ -139,6 +139,11 @@ export interface Membership {
   credentials(): ReadonlyMap<PeerId, string>;
   offerRoster(jwt: string): Promise<boolean>;
   offerCredential(jwt: string): Promise<boolean>;
+  /** The policy bundle in force, as it travels (packed, at most 4 MiB); undefined: none. */
+  readonly policy: { readonly serial: number; readonly bytes: Uint8Array } | undefined;
+  /** Takes a policy bundle from anybody: true where it is new and in force now. @throws BUNDLE_INVALID, POLICY_ROLLBACK and others */
+  offerPolicy(bytes: Uint8Array): Promise<boolean>;
+  /** Calls `listener` after each change of roster, credentials or policy bundle. */
   onChange(listener: (revoked: readonly PeerId[]) => void): void;
 }
 

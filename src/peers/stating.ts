@@ -5,7 +5,16 @@
  */
 import { type Digest, formatReference } from '../oci/oci.ts';
 import type { World } from '../world.ts';
-import { type Body, DELTA_MAX, HOLDINGS_MAX, type Kind, order, TAGS_MAX } from './bodies.ts';
+import {
+  type Body,
+  DELTA_MAX,
+  HOLDINGS_MAX,
+  type Kind,
+  order,
+  sameHolding,
+  sortedHoldings,
+  TAGS_MAX,
+} from './bodies.ts';
 import { encodeStatement, KINDS, type Signed, signStatement, type Statement } from './envelope.ts';
 import { DELTAS_MAX } from './holdings.ts';
 import type { Holding, Log, OwnKey, RecordEvent, TagStatement } from './peers.ts';
@@ -82,7 +91,7 @@ export class Stating {
   async #hold(wanted: ReadonlyMap<Digest, Holding>): Promise<void> {
     const held = this.#held;
     if (held) {
-      const add = sorted([...wanted.values()].filter(now => !same(now, held.get(now.digest))));
+      const add = sortedHoldings([...wanted.values()].filter(now => !sameHolding(now, held.get(now.digest))));
       const drop = [...held.keys()].filter(digest => !wanted.has(digest)).sort(order);
       if (add.length + drop.length === 0) return;
       if (await this.#delta(add, drop)) {
@@ -90,7 +99,7 @@ export class Stating {
         return;
       }
     }
-    const signed = await this.#say({ kind: 'holdings', body: { entries: sorted([...wanted.values()]) } });
+    const signed = await this.#say({ kind: 'holdings', body: { entries: sortedHoldings([...wanted.values()]) } });
     this.#held = wanted;
     this.#state = signed.statement.seq;
     this.#deltas = 0;
@@ -149,5 +158,3 @@ const whole = (tag: TagStatement): TagStatement => ({
   observedAt: Math.floor(tag.observedAt),
   renewedAt: Math.floor(tag.renewedAt),
 });
-const sorted = (holdings: readonly Holding[]): Holding[] => [...holdings].sort((a, b) => order(a.digest, b.digest));
-const same = (a: Holding, b: Holding | undefined): boolean => a.size === b?.size && a.root === b.root;

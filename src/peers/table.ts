@@ -3,13 +3,15 @@
  * well dated, newer than what it replaced and within the caps; each refusal has a code. Refuses to know how statements
  * travel and who is trusted: members say. Spec: PROTOCOL.md, "Statements", "Judging".
  */
-import { MirrorError } from '../errors.ts';
+import { assert, MirrorError } from '../errors.ts';
 import type { PeerId } from '../oci/oci.ts';
 import { CLOCK_SKEW_MS, type World } from '../world.ts';
 import { Buckets } from './buckets.ts';
+import { Claims } from './claims.ts';
 import { Clones } from './clones.ts';
 import { encodeSigned, KINDS, parseSigned, type Signed, type Statement, type StatementOf } from './envelope.ts';
 import { Holdings } from './holdings.ts';
+import { Limited } from './limited.ts';
 import type { Clone, Membership, Verify } from './peers.ts';
 import { Records, TagIndex } from './records.ts';
 
@@ -47,7 +49,9 @@ type Family = 'node' | 'holdings' | 'tags';
 const familyOf = (kind: Statement['kind']): Family => (kind === 'node' || kind === 'tags' ? kind : 'holdings');
 
 export class Table {
-  readonly holdings = new Holdings();
+  readonly holdings: Holdings;
+  /** What others hold and told this node alone. */
+  readonly limited: Limited;
   readonly nodes = new Records('node', NODE_RECORDS_MAX_BYTES);
   readonly tags = new Records('tags', TAG_STATEMENTS_MAX_BYTES);
   readonly tagIndex = new TagIndex();
@@ -62,6 +66,9 @@ export class Table {
 
   constructor(options: TableOptions) {
     this.#options = options;
+    const claims = new Claims();
+    this.holdings = new Holdings(claims);
+    this.limited = new Limited({ ...options, claims, startOf: peer => this.#startOf(peer) });
     this.clones = new Clones(options.world, options.self);
     this.#rate = new Buckets(options.world, SIGNER_RATE);
   }
@@ -70,6 +77,8 @@ export class Table {
   offer(bytes: Uint8Array, from: PeerId, way: Way): { readonly outcome: Outcome; readonly statement: Statement } {
     const { statement, signature, covered } = parseSigned(bytes);
     const { signer } = statement;
+    if (statement.kind === 'limited')
+      throw new MirrorError('STATEMENT_INVALID', `${from} passes on what ${signer} told one reader alone`);
     const done = (outcome: Outcome): { outcome: Outcome; statement: Statement } => ({ outcome, statement });
     const foreign = way === 'gossip' || way === 'sync';
     if ((signer === this.#options.self) === foreign && way !== 'disk') {
@@ -89,6 +98,7 @@ export class Table {
       throw new MirrorError('LIMIT_EXCEEDED', `more than ${SIGNERS_MAX} signers of ${statement.kind}`);
     if (!this.#put({ statement, signature })) return done('ahead');
     places.set(signer, { start: statement.start, seq: statement.seq, signature: Buffer.from(signature) });
+    this.limited.started(signer, statement.start);
     return done('taken');
   }
 
@@ -103,6 +113,7 @@ export class Table {
    */
   forget(peer: PeerId): void {
     this.holdings.forget(peer);
+    this.limited.forget(peer);
     this.nodes.forget(peer);
     this.tags.forget(peer);
     this.tagIndex.set(peer, []);
@@ -117,6 +128,7 @@ export class Table {
   /** Forgets what ended. */
   sweep(): void {
     const now = this.#options.world.now();
+    this.limited.sweep(now);
     // Not this node's own, which a clock that leapt may have ended: others need it to understand its next head. Whose state
     // is forgotten may show it again; it counts for nothing until a head of today renews it.
     for (const peer of this.holdings.sweep(now, this.#options.self)) this.#places.holdings.delete(peer);
@@ -126,6 +138,10 @@ export class Table {
       this.tags.forget(peer);
       this.tagIndex.set(peer, []);
     }
+  }
+
+  #startOf(peer: PeerId): number {
+    return Math.max(...Object.values(this.#places).map(places => places.get(peer)?.start ?? 0));
   }
 
   #verify({ kind, seq, signer }: Statement, signature: Uint8Array, covered: Uint8Array): void {
@@ -144,6 +160,7 @@ export class Table {
 
   #put(signed: Signed): boolean {
     const { statement } = signed;
+    assert(statement.kind !== 'limited', 'what is told to one reader came among the rest');
     switch (statement.kind) {
       case 'node':
         this.nodes.take(signed as Signed & { statement: StatementOf<'node'> });

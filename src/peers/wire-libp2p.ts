@@ -43,7 +43,7 @@ const STREAMS_PER_CONNECTION_MAX = 64;
 const SOCKET_QUIET_MAX_MS = 60_000;
 /** Twice the bound reaches the judge, so that it can be refused by name; more is dropped by gossipsub. */
 const GOSSIP_DECODE_MAX_BYTES = 2 * GOSSIP_MAX_BYTES;
-const TOPICS = ['pinnace/1'];
+const TOPICS = ['pinnace/1', 'pinnace/policy/1'];
 
 export interface ControlWireOptions {
   /** The 32-byte Ed25519 seed of the node key. */

@@ -47,6 +47,7 @@ async function signer(name: string, digest: Digest, proof: Proof, bytes: Uint8Ar
       done: async () => undefined,
     }),
     proof: async () => proof,
+    referrers: async () => [],
     doubt: () => undefined,
   };
   peers.serve(giver);

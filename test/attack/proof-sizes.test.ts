@@ -37,6 +37,7 @@ async function liar(name: string, digest: Digest, size: number, bytes: () => Pro
       done: async () => undefined,
     }),
     proof: () => never,
+    referrers: async () => [],
     doubt: () => undefined,
   };
   peers.serve(giver);

@@ -38,7 +38,7 @@ const HOLDINGS: readonly Holding[] = Array.from({ length: DIGESTS }, (_, at) => 
 const nothing = async (): Promise<never> => {
   throw new MirrorError('CONTENT_ABSENT', 'nothing is given here');
 };
-const GIVER: Giver = { give: nothing, proof: nothing, doubt: () => undefined };
+const GIVER: Giver = { give: nothing, proof: nothing, referrers: async () => [], doubt: () => undefined };
 
 async function open(node: ClusterNode, bootstrap: readonly string[], signal: AbortSignal): Promise<OpenPeers> {
   return createPeers({

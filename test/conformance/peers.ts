@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Code, hasCode, MirrorError } from '../../src/errors.ts';
-import { type Digest, type Node, parseTagReference } from '../../src/oci/oci.ts';
-import type { Giver, Holding, Peers } from '../../src/peers/peers.ts';
+import { type Digest, digestOf, type Node, parseTagReference } from '../../src/oci/oci.ts';
+import { type Giver, type Holding, type Peers, type Referrer, REFERRERS_MAX } from '../../src/peers/peers.ts';
 import { CHUNK_BYTES, type Proof, Prover, rootOf } from '../../src/proof/proof.ts';
 import { seededBytes } from '../support/image-layers.ts';
 
@@ -75,6 +75,15 @@ class Shelf implements Giver {
     return this.#find(digest).proof;
   }
 
+  /** What it has about a digest, by the name of who may know; whatever else is asked fails as a giver may. */
+  readonly about = new Map<Digest, ReadonlyMap<string, readonly Referrer[]>>();
+
+  async referrers(to: Node, subject: Digest): Promise<readonly Referrer[]> {
+    const about = this.about.get(subject);
+    if (!about) throw new MirrorError('CONTENT_ABSENT', 'nothing about it');
+    return about.get(to.name) ?? [];
+  }
+
   doubt(_: Node, digest: Digest): void {
     this.doubts.push(digest);
   }
@@ -94,6 +103,7 @@ export function peersConformance(name: string, make: () => Promise<PeersStage>):
     let stage: PeersStage;
     let giver: PeersNode;
     let reader: PeersNode;
+    let second: PeersNode;
     before(async () => {
       stage = await make();
       giver = await stage.start('giver', shelf);
@@ -168,6 +178,26 @@ export function peersConformance(name: string, make: () => Promise<PeersStage>):
       await assert.rejects(reader.peers.proof(giver.node.peer, secret.digest, 10, signal), is('CONTENT_ABSENT'));
     });
 
+    void it('say what there is about a digest, and nothing in the same way where there is none or it is for others', async () => {
+      const about = (name: string, size = 500): Referrer => ({
+        bond: 'subject',
+        digest: digestOf(Buffer.from(name)),
+        size,
+      });
+      const asked = (subject: Digest): Promise<readonly Referrer[]> =>
+        reader.peers.referrers(giver.node.peer, subject, signal);
+      const mine: Referrer[] = [about('a'), { ...about('b', 1 << 20), bond: 'sig' }, { ...about('b', 1), bond: 'att' }];
+      shelf.about.set(small.digest, new Map([['reader', mine]]));
+      shelf.about.set(large.digest, new Map([['somebody else', mine]]));
+      const order = (all: readonly Referrer[]): string[] => all.map(one => JSON.stringify(one)).sort();
+      assert.deepEqual(order(await asked(small.digest)), order(mine));
+      assert.deepEqual(await asked(large.digest), []);
+      assert.deepEqual(await asked(secret.digest), []);
+      const many = Array.from({ length: 40 }, (_, i) => about(`${i}`));
+      shelf.about.set(small.digest, new Map([['reader', [about('empty', 0), about('huge', 2 ** 20 + 1), ...many]]]));
+      assert.equal((await asked(small.digest)).length, REFERRERS_MAX);
+    });
+
     void it('end a gift when the loop is left, and read on after it', async () => {
       const gifts = shelf.given.length;
       for await (const chunk of reader.peers.read(giver.node.peer, large.digest, 0, large.size, signal)) {
@@ -193,7 +223,7 @@ export function peersConformance(name: string, make: () => Promise<PeersStage>):
     void it('pass a doubt on, and ask the doubted one last', async () => {
       const other = new Shelf();
       const twin = other.put('large', 5 * CHUNK_BYTES + 7);
-      const second = await stage.start('second', other);
+      second = await stage.start('second', other);
       await second.peers.hold([held(twin)]);
       await until('both hold it', () => reader.peers.holders(large.digest).length === 2);
       const [first] = reader.peers.holders(large.digest);
@@ -201,6 +231,28 @@ export function peersConformance(name: string, make: () => Promise<PeersStage>):
       assert.equal(reader.peers.holders(large.digest).at(-1)!.node.name, first!.node.name);
       const doubted = first!.node.name === 'giver' ? shelf : other;
       await until('the doubt arrived', () => doubted.doubts.includes(large.digest));
+    });
+
+    void it('tell of a holding only those whom its audience lets know, as long as it does', async () => {
+      const forReader = shelf.put('for the reader', 11);
+      const forSecond = shelf.put('for the second', 12);
+      const only = (name: string) => (node: Node) => node.name === name;
+      const known = (who: Peers, { digest }: Holding): number => who.holders(digest).length;
+      await giver.peers.hold([
+        held(large),
+        { ...held(forReader), audience: only('reader') },
+        { ...held(forSecond), audience: only('second') },
+      ]);
+      await until('each is told its own', () => known(reader.peers, forReader) + known(second.peers, forSecond) === 2);
+      assert.deepEqual([known(reader.peers, forSecond), known(second.peers, forReader)], [0, 0]);
+      assert.equal(reader.peers.holders(forReader.digest)[0]!.root, forReader.root);
+      assert.equal(reader.peers.status().find(({ node }) => node.name === 'giver')!.holdings, 2);
+      await giver.peers.hold([held(large), { ...held(forReader), audience: only('second') }]);
+      await until('it is for the other now', () => known(second.peers, forReader) === 1);
+      await until('and no more for the first', () => known(reader.peers, forReader) === 0);
+      assert.equal(known(second.peers, forSecond), 0);
+      await giver.peers.hold([held(large)]);
+      await until('nothing is limited any more', () => known(second.peers, forReader) === 0);
     });
 
     void it('know who is there, and lose who is cut off, but for its word on tags', async () => {

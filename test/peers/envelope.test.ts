@@ -45,6 +45,7 @@ const STATEMENTS: { readonly [K in Kind]: Statement } = {
   },
   'holdings-head': { ...header, kind: 'holdings-head', body: { of: 16 } },
   tags: { ...header, kind: 'tags', body: { tags: [tag] } },
+  limited: { ...header, kind: 'limited', body: { audience: peerOf(Buffer.alloc(32, 8)), entries } },
 };
 const golden = (name: string): URL => new URL(`golden/${name}`, import.meta.url);
 const WRITE = process.env.PINNACE_WRITE_GOLDEN === '1';

@@ -3,7 +3,7 @@ import { MirrorError } from '../../src/errors.ts';
 import { verifyPeer } from '../../src/identity/key.ts';
 import type { OpenMembers } from '../../src/identity/members.ts';
 import type { Digest, PeerId } from '../../src/oci/oci.ts';
-import type { ControlEvent, Giver, Holding, OwnKey } from '../../src/peers/peers.ts';
+import type { ControlEvent, Giver, Holding, OwnKey, Referrer } from '../../src/peers/peers.ts';
 import { createPeers, type OpenPeers, type PeersConfig } from '../../src/peers/peers-node.ts';
 import { type Root, rootOf, Prover, type Proof } from '../../src/proof/proof.ts';
 import type { Keep } from '../../src/world.ts';
@@ -26,6 +26,7 @@ export interface TestNodeDraft {
   readonly bootstrap?: readonly string[];
   readonly config?: Partial<PeersConfig>;
   readonly proofs?: ReadonlyMap<Digest, Proof>;
+  readonly referrers?: (subject: Digest) => readonly Referrer[];
   /** Of a node that was here before. */
   readonly again?: TestNode;
   readonly self?: Partial<OwnKey>;
@@ -58,6 +59,7 @@ export class Ground {
         if (!proof) throw new MirrorError('CONTENT_ABSENT', digest);
         return proof;
       },
+      referrers: async (_node, subject) => draft.referrers?.(subject) ?? [],
       doubt: (who, digest) => void doubts.push([who.peer, digest]),
     };
     const keeps = draft.again?.keeps ?? { nodes: memoryKeep(), tags: memoryKeep() };

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasCode } from '../../src/errors.ts';
 import type { Digest, PeerId } from '../../src/oci/oci.ts';
+import { CLAIMS_MAX } from '../../src/peers/claims.ts';
 import { encodeSigned, parseSigned, type Signed, signStatement, type Statement } from '../../src/peers/envelope.ts';
-import { CLAIMS_MAX, DELTAS_MAX, Holdings } from '../../src/peers/holdings.ts';
+import { DELTAS_MAX, Holdings } from '../../src/peers/holdings.ts';
 import type { Root } from '../../src/proof/proof.ts';
 import { ownKey } from '../support/fake-peers.ts';
 

@@ -28,6 +28,7 @@ void test('who is revoked between its greeting and its link has none (storm, see
     signal: new AbortController().signal,
     shutOut: () => undefined,
     news: () => Promise.resolve(),
+    newPolicy: () => Promise.resolve(),
   }).start();
   await network.wire(peer, () => Promise.resolve()).dial(wire.addresses[0]!, new AbortController().signal);
   assert.deepEqual(wire.links(), []);

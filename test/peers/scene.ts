@@ -49,7 +49,7 @@ export class Scene {
       self,
       members,
       verify: verifyPeer,
-      giver: { give: never, proof: never, doubt: () => undefined },
+      giver: { give: never, proof: never, referrers: async () => [], doubt: () => undefined },
       record,
       keeps: { nodes: memoryKeep(), tags: memoryKeep() },
       log: (level, message) => void (level === 'warn' && warnings.push(message)),

@@ -5,20 +5,26 @@
  */
 import { type Code, hasCode, MirrorError } from '../../src/errors.ts';
 import { verifyPeer } from '../../src/identity/key.ts';
-import type { Node, PeerId } from '../../src/oci/oci.ts';
-import { Gossip } from '../../src/peers/gossip.ts';
+import { digestOf, type Node, type PeerId } from '../../src/oci/oci.ts';
+import { Gossip, TOPIC } from '../../src/peers/gossip.ts';
 import { greeter } from '../../src/peers/greeting.ts';
 import { InboundStreams } from '../../src/peers/inbound-streams.ts';
+import { hearLimited } from '../../src/peers/hearing.ts';
 import { Intake } from '../../src/peers/intake.ts';
 import { LaneKeys } from '../../src/peers/lane-keys.ts';
 import { offerKeys } from '../../src/peers/lane-offer.ts';
 import type { Giver } from '../../src/peers/peers.ts';
+import { Links } from '../../src/peers/links.ts';
+import { Policies } from '../../src/peers/policies.ts';
 import { Questions } from '../../src/peers/questions.ts';
 import { Sync } from '../../src/peers/sync.ts';
 import { Table } from '../../src/peers/table.ts';
 import type { ControlWire, Link, Stream, StreamLimits } from '../../src/peers/wire.ts';
 import type { ClusterNode } from './cluster.ts';
 import { simulatedWorld } from './simulated-world.ts';
+
+/** What the room says it has about whatever it is asked. */
+export const SHOWN = digestOf(Buffer.from('an artifact'));
 
 type Handler = Parameters<ControlWire['handle']>[2];
 export interface Recorded {
@@ -40,7 +46,7 @@ export async function controlRoom(here: ClusterNode, others: readonly ClusterNod
   let judge: Parameters<ControlWire['subscribe']>[1] = async () => 'ignore';
   const wire = {
     handle: (protocol: string, limits: StreamLimits, handler: Handler) => handlers.set(protocol, { limits, handler }),
-    subscribe: (_topic: string, on: typeof judge) => void (judge = on),
+    subscribe: (topic: string, on: typeof judge) => void (topic === TOPIC && (judge = on)),
     disconnect: async (peer: PeerId) => void cut.push(peer),
   } as unknown as ControlWire;
   const table = new Table({ world, self: here.peer, members, verify: verifyPeer });
@@ -49,12 +55,15 @@ export async function controlRoom(here: ClusterNode, others: readonly ClusterNod
   const giver: Giver = {
     give: () => Promise.reject(new MirrorError('CONTENT_ABSENT', 'nothing')),
     proof: () => Promise.reject(new MirrorError('CONTENT_ABSENT', 'nothing')),
+    referrers: async () => [{ bond: 'subject', digest: SHOWN, size: 2 }],
     doubt: () => undefined,
   };
   const nodeOf = (peer: PeerId): Node | undefined => members.node(peer);
   const taken = (): void => undefined;
   new Sync({ world, wire, members, table, intake, log, signal, taken }).start();
   new Gossip({ world, wire, intake, log, taken }).start();
+  new Policies({ world, wire, members, intake, log, signal, taken, links: new Links(world, wire) }).start();
+  hearLimited({ world, wire, members, limited: table.limited, intake, signal });
   new Questions({ world, wire, giver, record, signal, nodeOf }).start();
   offerKeys({ world, self: here.peer, control: wire, nodeOf, record, signal }, new LaneKeys(world, here.peer));
   const greet = greeter({ self: { ...here.self, credential: () => here.credential }, members, record });

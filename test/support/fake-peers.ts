@@ -62,6 +62,7 @@ interface FakeClaims {
 /** Members without signatures: a roster is JSON {seq, revoked}. */
 export class FakeMembers implements Membership {
   roster: { seq: number; jwt: string; expiresAt: number };
+  policy: Membership['policy'];
   readonly #nodes = new Map<PeerId, { node: Node; jwt: string }>();
   readonly #listeners: ((revoked: readonly PeerId[]) => void)[] = [];
   #revoked = new Set<PeerId>();
@@ -106,6 +107,18 @@ export class FakeMembers implements Membership {
     return this.#keep(claims, jwt);
   }
 
+  /** A policy is JSON {serial}; what it says beside that is nobody's concern here. */
+  async offerPolicy(bytes: Uint8Array): Promise<boolean> {
+    const { serial } = this.#parse(Buffer.from(bytes).toString('latin1'), 'BUNDLE_INVALID') as { serial?: number };
+    if (!Number.isSafeInteger(serial) || serial! < 1) throw new MirrorError('BUNDLE_INVALID', 'no policy');
+    const known = this.policy?.serial ?? 0;
+    if (serial! < known) throw new MirrorError('POLICY_ROLLBACK', 'an older policy');
+    if (serial === known) return false;
+    this.policy = { serial: serial!, bytes };
+    for (const listener of this.#listeners) listener([]);
+    return true;
+  }
+
   onChange(listener: (revoked: readonly PeerId[]) => void): void {
     this.#listeners.push(listener);
   }
@@ -142,7 +155,7 @@ export class FakeMembers implements Membership {
     return claims;
   }
 
-  #parse(jwt: string, code: 'ROSTER_INVALID' | 'CREDENTIAL_INVALID'): object {
+  #parse(jwt: string, code: 'ROSTER_INVALID' | 'CREDENTIAL_INVALID' | 'BUNDLE_INVALID'): object {
     try {
       return JSON.parse(jwt) as object;
     } catch (error) {

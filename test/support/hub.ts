@@ -4,7 +4,17 @@
  */
 import { MirrorError } from '../../src/errors.ts';
 import { type Digest, formatReference, type Node, type PeerId, type Role } from '../../src/oci/oci.ts';
-import type { Chunk, Giver, Holder, Holding, Peers, PeerStatus, TagStatement } from '../../src/peers/peers.ts';
+import {
+  type Chunk,
+  type Giver,
+  type Holder,
+  type Holding,
+  type Peers,
+  type PeerStatus,
+  type Referrer,
+  type TagStatement,
+} from '../../src/peers/peers.ts';
+import { encodeReferrers, parseReferrers } from '../../src/peers/referrers.ts';
 import { CHUNK_BYTES, parseProof, type Proof } from '../../src/proof/proof.ts';
 
 const ROLES: readonly Role[] = ['fetch', 'serve', 'attest'];
@@ -34,6 +44,9 @@ function unlessAborted<T>(signal: AbortSignal, work: T | Promise<T>): Promise<T>
       .finally(() => signal.removeEventListener('abort', stop));
   });
 }
+
+const knows = ({ node }: Member, { audience }: Holding): boolean =>
+  !audience || (node.roles.has('fetch') && audience(node));
 
 export class Hub {
   readonly #members = new Map<PeerId, Member>();
@@ -76,6 +89,7 @@ export class Hub {
       hold: async holdings => void (own.holdings = [...holdings]),
       stateTags: async tags => void (own.tags = [...tags]),
       proof: (from, digest, size) => this.#proof(own, from, digest, size),
+      referrers: (from, subject, signal) => unlessAborted(signal, this.#referrers(own, from, subject)),
       read: (from, digest, offset, length, signal) => this.#read(own, from, digest, offset, length, signal),
       shun: (from, doubt) => {
         own.shunned.add(from);
@@ -111,7 +125,7 @@ export class Hub {
     return this.#others(own)
       .filter(({ connected, node }) => connected && node.roles.has('serve'))
       .flatMap(({ node, holdings }) => {
-        const holding = holdings.find(one => one.digest === digest);
+        const holding = holdings.find(one => one.digest === digest && knows(own, one));
         return holding ? [{ node, ...holding, statement: Buffer.from(`${node.name} ${digest} ${holding.root}`) }] : [];
       })
       .sort((a, b) => Number(own.shunned.has(a.node.peer)) - Number(own.shunned.has(b.node.peer)));
@@ -134,6 +148,16 @@ export class Hub {
   async #proof(own: Member, peer: PeerId, digest: Digest, size: number): Promise<Proof> {
     const { list } = await this.#giver(own, peer).giver.proof(own.node, digest);
     return parseProof(digest, size, list);
+  }
+
+  async #referrers(own: Member, peer: PeerId, subject: Digest): Promise<readonly Referrer[]> {
+    const { giver, node } = this.#giver(own, peer);
+    if (!node.roles.has('serve')) throw new MirrorError('ROLE_MISSING', `${node.name} may not be asked`);
+    const referrers = await giver.referrers(own.node, subject).catch((error: unknown) => {
+      if (error instanceof MirrorError) return [];
+      throw error;
+    });
+    return parseReferrers(encodeReferrers(referrers));
   }
 
   async *#read(
@@ -165,7 +189,7 @@ export class Hub {
     return this.#others(own).map(({ node, connected, holdings }) => ({
       node,
       connected,
-      holdings: holdings.length,
+      holdings: holdings.filter(holding => knows(own, holding)).length,
       lanes: 0,
     }));
   }

@@ -116,6 +116,10 @@ export class Shelf implements Giver {
     throw new MirrorError('CONTENT_ABSENT', 'no proofs here');
   }
 
+  async referrers(): Promise<readonly []> {
+    return [];
+  }
+
   doubt(): void {}
 }
 
