@@ -29,7 +29,7 @@ export function refusing<T>(refuse: (why: string) => MirrorError, what: string, 
 /** A library's error by its code, else by its class: its text may quote the candidate. */
 function nameOf(error: unknown): string {
   if (typeof error !== 'object' || error === null) return 'refused';
-  const { code, name } = error as { code?: unknown; name?: unknown };
-  const word = typeof code === 'string' ? code : name;
+  const { code } = error as { code?: unknown };
+  const word = typeof code === 'string' ? code : error.constructor?.name;
   return typeof word === 'string' && /^\w{1,64}$/.test(word) ? word : 'refused';
 }

@@ -110,7 +110,7 @@ void describe('the legacy signatures of containers/image', { skip: skipUnless(LE
       const pem = readFileSync(join(LEGACY, key), 'utf8');
       const { signed, reason } = legacyJudgement(folder, { ...keyOf(pem), ...needs } as Authority);
       outcomes.push(signed.length > 0);
-      assert.equal(signed.length > 0, accepted, reason);
+      assert.equal(signed.length > 0, accepted, reason ?? 'accepted');
       if (needs.timestamps) assert.equal(signed[0]?.signedAt !== undefined, accepted);
     });
 
