@@ -46,7 +46,14 @@ export type Event =
     }
   | { readonly event: 'roster.refused'; readonly source: string; readonly code: Code; readonly count?: number }
   // `hash` is of the policy that is in force from then on; the envelope's is of the one before.
-  | { readonly event: 'policy.loaded'; readonly file: string; readonly hash: string }
+  // `signers`: the first 16 digits of the ids of the keys that signed it, with spaces between; none where it is not signed.
+  | {
+      readonly event: 'policy.loaded';
+      readonly file: string;
+      readonly hash: string;
+      readonly serial: number;
+      readonly signers?: string;
+    }
   | { readonly event: 'policy.refused'; readonly file: string; readonly code: Code }
   | {
       readonly event: 'tag.resolved';

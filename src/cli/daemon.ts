@@ -37,7 +37,7 @@ type OpenDoors = (
 
 /** Starts a node on its ground, with the daemon's own doors unless others are given. @throws PORT_TAKEN, AUDIT_UNAVAILABLE */
 export async function startNode(ground: Ground, open: OpenDoors = openDoors): Promise<RunningNode> {
-  const { config, self, audit, log, life } = ground;
+  const { config, self, audit, log, life, world } = ground;
   await audit.record({
     event: 'node.started',
     peer: self.peer,
@@ -45,7 +45,7 @@ export async function startNode(ground: Ground, open: OpenDoors = openDoors): Pr
     version: VERSION(),
     start: self.start,
   });
-  await audit.record({ event: 'policy.loaded', file: config.policyFile, hash: ground.policy.now().hash });
+  await ground.policy.recordIn(audit, log);
   let reason: string | undefined = 'the store was not reached yet';
   const { rooms, peers, sharing } = await joinRooms(ground);
   const facts: Facts = {
@@ -58,7 +58,7 @@ export async function startNode(ground: Ground, open: OpenDoors = openDoors): Pr
     lives: () => livesOf(ground),
     byNewestIssuer: () => ground.members.byNewestIssuer(),
     holdings: () => sharing.told(),
-    notReady: () => reason,
+    notReady: () => reason ?? ground.policy.trouble(),
     counts: () => ground.members.node(self.peer) !== undefined,
   };
   recordChanges(ground);
@@ -66,7 +66,8 @@ export async function startNode(ground: Ground, open: OpenDoors = openDoors): Pr
     await peers.close();
     throw error;
   });
-  void ground.policy.watch(ground, () => sharing.changed());
+  ground.policy.onChange(() => sharing.changed());
+  void ground.policy.watch(world, life);
   void ground.attachments.watch(() => {
     rooms.verdicts.askAgain();
     sharing.changed();

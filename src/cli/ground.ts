@@ -8,10 +8,8 @@ import { type AuditOptions, openAudit } from '../audit/journal.ts';
 import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
 import { openMembers, type OpenMembers } from '../identity/members.ts';
 import { type OpenSelf, openSelf } from '../identity/self.ts';
-import { loadPolicy } from '../policy/parse.ts';
-import type { Policy } from '../policy/policy.ts';
 import type { Wires } from '../peers/peers-node.ts';
-import { closeAfter, type Disk, journalAt, readSecret, readWhole, realDisk } from '../store/disk.ts';
+import { type Disk, journalAt, readSecret, realDisk } from '../store/disk.ts';
 import { openAttachments, type OpenAttachments } from '../store/attachments.ts';
 import { openHashes } from '../store/hashes.ts';
 import { openLayout } from '../store/layout.ts';
@@ -22,13 +20,8 @@ import { openOrigins } from '../trust/origin.ts';
 import type { EvidenceBook, OriginBook } from '../trust/trust.ts';
 import type { World } from '../world.ts';
 import { ATTACHMENTS_DIR, type Config, LAYOUT_DIR } from './config.ts';
+import { openPolicies, type PolicySource } from './policy-source.ts';
 import { type StateFolder, stateFolder } from './state-folder.ts';
-
-/** How often the policy file is looked at. */
-const POLICY_POLL_MS = 2_000;
-
-/** A policy file of more bytes is refused. */
-const POLICY_MAX_BYTES = 4 << 20;
 
 /** The daemon's log for a person. */
 export interface Log {
@@ -59,13 +52,13 @@ export interface Ground {
   readonly attachments: OpenAttachments;
   readonly evidence: EvidenceBook;
   readonly origins: OriginBook;
-  readonly policy: PolicyFile;
+  readonly policy: PolicySource;
   /** Set while bytes move for others, so that hashing makes way. */
   readonly traffic: { busy: () => boolean };
   readonly state: StateFolder;
 }
 
-/** Opens everything that a node keeps. @throws TOKEN_INVALID, POLICY_INVALID, STATE_*, FILE_UNREADABLE, SECRET_EXPOSED */
+/** Opens everything that a node keeps. @throws TOKEN_INVALID, STATE_*, FILE_UNREADABLE, SECRET_EXPOSED */
 export async function layGround(
   config: Config,
   world: World,
@@ -83,15 +76,24 @@ export async function layGround(
       'CONFIG_INVALID',
       `${config.tokenFile} is the token of ${self.name}, but this node is ${config.node}`,
     );
-  const policy = await PolicyFile.open(disk, config.policyFile);
+  const keeps = { rosterKeep: keep('roster.jwt'), credentialsKeep: keep('credentials.json') };
+  const members = await opening(() => openMembers({ self, ...keeps, world, signal: life }));
+  const policy = await opening(() =>
+    openPolicies({
+      disk,
+      file: config.policyFile,
+      bundleKeep: keep('policy.bundle'),
+      marksKeep: keep('policy.json'),
+      cluster: self.cluster.id,
+      members,
+    }),
+  );
   const audit = await openLog(disk, at('audit.jsonl'), {
     world,
     policyHash: () => policy.now().hash,
     node: self.name,
     signal: life,
   });
-  const keeps = { rosterKeep: keep('roster.jwt'), credentialsKeep: keep('credentials.json') };
-  const members = await opening(() => openMembers({ self, ...keeps, world, signal: life }));
   const traffic = { busy: () => false };
   return {
     config,
@@ -155,75 +157,5 @@ async function endOfFile(disk: Disk, path: string, maxBytes: number): Promise<Ui
     return bytes.subarray(0, await file.read(bytes, size - bytes.length));
   } finally {
     await file.close();
-  }
-}
-
-/** The policy in force: the last good one of its file. */
-export class PolicyFile {
-  readonly #disk: Disk;
-  readonly #file: string;
-  #text: string;
-  #policy: Policy;
-
-  private constructor(disk: Disk, file: string, text: string) {
-    this.#disk = disk;
-    this.#file = file;
-    this.#text = text;
-    this.#policy = loadPolicy(text, file);
-  }
-
-  /** @throws FILE_UNREADABLE, POLICY_INVALID, YAML_INVALID */
-  static async open(disk: Disk, file: string): Promise<PolicyFile> {
-    return new PolicyFile(disk, file, await read(disk, file));
-  }
-
-  now(): Policy {
-    return this.#policy;
-  }
-
-  /** Looks at the file now and then; a bad one is recorded and leaves the last good one in force. */
-  async watch(
-    { audit, log, world, life }: Pick<Ground, 'audit' | 'log' | 'world' | 'life'>,
-    changed: () => void,
-  ): Promise<void> {
-    let refused = '';
-    for (;;) {
-      await world.sleep(POLICY_POLL_MS, life);
-      if (life.aborted) return;
-      try {
-        const text = await read(this.#disk, this.#file);
-        if (text === this.#text) continue;
-        const policy = loadPolicy(text, this.#file);
-        await audit.record({ event: 'policy.loaded', file: this.#file, hash: policy.hash });
-        this.#text = text;
-        refused = '';
-        this.#policy = policy;
-        log.info({ file: this.#file }, 'a new policy is in force');
-        changed();
-      } catch (error) {
-        const { code, message } = asMirrorError(error, 'POLICY_INVALID', this.#file);
-        // The same trouble is told once, however often it is looked at.
-        if (message === refused) continue;
-        log.warn({ file: this.#file, code }, `${message}; the last good policy stays in force`);
-        if (code === 'AUDIT_UNAVAILABLE') continue;
-        const recorded = audit.record({ event: 'policy.refused', file: this.#file, code });
-        refused = await recorded.then(
-          () => message,
-          () => refused,
-        );
-      }
-    }
-  }
-}
-
-async function read(disk: Disk, path: string): Promise<string> {
-  try {
-    const file = await disk.openRead(path, 'follow');
-    if (!file) throw new Error('there is no such file');
-    return Buffer.from(await closeAfter(file, () => readWhole(file, path, POLICY_MAX_BYTES))).toString();
-  } catch (error) {
-    throw new MirrorError('FILE_UNREADABLE', `cannot read the policy ${path}: ${(error as Error).message}`, {
-      cause: error,
-    });
   }
 }

@@ -1,8 +1,9 @@
 /**
- * What an operator drops on a running node: rosters and renewed credentials, as files in `incoming/` of the state folder,
- * one document a line. Each is judged by the issuer's key alone, recorded, and spreads to all nodes from here. Promises: a
- * file is taken whole, a roster together with the credentials beside it; and whatever happens to the folder or the disk, the
- * next file is looked at: a revocation must not be missed. Spec: identity/IDENTITY.md.
+ * What an operator drops on a running node, as files in `incoming/` of the state folder: rosters and renewed credentials,
+ * one document a line, and policy bundles. Each is judged by the issuer's key, a bundle by the keys that the roster names,
+ * recorded, and spreads to all nodes from here. Promises: a file is taken whole, a roster together with the credentials
+ * beside it and before any bundle; and whatever happens to the folder or the disk, the next file is looked at: a revocation
+ * must not be missed. Spec: identity/IDENTITY.md; policy/POLICY.md, "Bundles".
  */
 import { join } from 'node:path';
 import { asMirrorError, MirrorError } from '../errors.ts';
@@ -18,7 +19,11 @@ export const INCOMING_MAX_BYTES = 8 << 20;
 /** Documents in one file: a roster, and a credential for each member that may be known. */
 export const DOCUMENTS_MAX = 1 + MEMBERS_MAX;
 
+const DOCUMENTS = '.jwt';
+const BUNDLE = '.policy.json';
+
 type IncomingRooms = Pick<Ground, 'members' | 'audit' | 'log' | 'world' | 'life'> & {
+  readonly policy: Pick<Ground['policy'], 'take'>;
   readonly config: Pick<Ground['config'], 'stateDir'>;
   readonly edges: Pick<Ground['edges'], 'disk'>;
 };
@@ -60,12 +65,16 @@ async function look(
   const { disk } = rooms.edges;
   await disk.mkdir(folder);
   const now = new Map<string, string>();
-  for (const name of (await disk.list(folder)).filter(one => one.endsWith('.jwt')).slice(0, FILES_MAX)) {
+  const names = await disk.list(folder);
+  // A roster first: it may name the keys that signed a bundle beside it.
+  const [documents, bundles] = [DOCUMENTS, BUNDLE].map(end => names.filter(one => one.endsWith(end)));
+  for (const name of [...documents!, ...bundles!].slice(0, FILES_MAX)) {
     const file = join(folder, name);
     const facts = await disk.facts(file);
     if (!facts) continue;
     now.set(name, facts.stamp);
-    if (seen.get(name) === facts.stamp) await take(rooms, file).catch((error: unknown) => failed(file, error));
+    const work = name.endsWith(BUNDLE) ? takeBundle : take;
+    if (seen.get(name) === facts.stamp) await work(rooms, file).catch((error: unknown) => failed(file, error));
   }
   return now;
 }
@@ -84,23 +93,42 @@ async function take(rooms: IncomingRooms, file: string): Promise<void> {
   await edges.disk.rename(file, `${file}.refused`);
 }
 
+async function takeBundle(rooms: IncomingRooms, file: string): Promise<void> {
+  const { log, edges, policy, audit } = rooms;
+  try {
+    const bytes = await read(edges.disk, file);
+    if (!bytes) throw tooLarge(file);
+    const news = await policy.take(bytes, file);
+    log.info({ file }, news ? `${file}: in force, and spreading` : `${file}: known already`);
+  } catch (error) {
+    const { code, kind, message } = asMirrorError(error, 'FILE_UNREADABLE', file);
+    if (kind === 'unavailable') throw error;
+    await audit.record({ event: 'policy.refused', file, code });
+    log.warn({ file, code }, `${message}; renamed to ${file}.refused`);
+    return edges.disk.rename(file, `${file}.refused`);
+  }
+  return edges.disk.remove(file);
+}
+
+const tooLarge = (file: string): MirrorError =>
+  new MirrorError('LIMIT_EXCEEDED', `${file} is too large, or has too many documents`);
+
 /** The documents of a file; none, and a record, where it is larger than any. */
 async function documentsIn(rooms: IncomingRooms, file: string): Promise<readonly string[]> {
-  const lines = (await read(rooms.edges.disk, file))?.split('\n') ?? [];
+  const bytes = await read(rooms.edges.disk, file);
+  const lines = bytes ? Buffer.from(bytes).toString().trim().split('\n') : [];
   if (lines.length > 0 && lines.length <= DOCUMENTS_MAX) return lines.map(line => line.trim());
-  await refuse(rooms, file, new MirrorError('LIMIT_EXCEEDED', `${file} is too large, or has too many documents`));
+  await refuse(rooms, file, tooLarge(file));
   return [];
 }
 
-/** The text of a file; undefined where it is larger than any. */
-async function read(disk: Disk, path: string): Promise<string | undefined> {
+/** The bytes of a file; undefined where it is larger than any. */
+async function read(disk: Disk, path: string): Promise<Uint8Array | undefined> {
   const file = await disk.openRead(path);
   if (!file) throw new MirrorError('FILE_UNREADABLE', `${path} went away`);
   return closeAfter(file, async () => {
     if ((await file.facts()).size > INCOMING_MAX_BYTES) return undefined;
-    return Buffer.from(await readWhole(file, path, INCOMING_MAX_BYTES))
-      .toString()
-      .trim();
+    return readWhole(file, path, INCOMING_MAX_BYTES);
   });
 }
 

@@ -4,7 +4,6 @@ import { chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Code } from '../../src/errors.ts';
-import { policyTexts } from '../support/policies.ts';
 import { filesOf, type NodeFolder, nodeFolder, runFor, tryRun } from './state-ground.ts';
 
 type Harm = 'cut in half' | 'emptied' | 'of a newer version' | 'a folder' | 'nonsense';
@@ -74,6 +73,8 @@ void describe('a state file', () => {
 
   void it('is there for each thing that a node keeps', () => {
     const kept = [
+      'attachments/index.json',
+      'attachments/oci-layout',
       'audit.jsonl',
       'credentials.json',
       'evidence.json',
@@ -81,6 +82,7 @@ void describe('a state file', () => {
       'layout/oci-layout',
       'nodes.json',
       'origins.json',
+      'policy.json',
       'roster.jwt',
       'start.json',
       'stated-tags.json',
@@ -165,16 +167,28 @@ void describe('what a node is given', () => {
     check(await refused(config, () => writeFile(config, renamed)), 64, 'CONFIG_INVALID', token);
   });
 
-  void it('by a policy that is absent, cut short or wrong is refused', async () => {
+  void it('by a policy that is absent, cut short or wrong leaves it up, and not ready, which it says with the reason', async () => {
     const { policy } = folder;
-    check(await refused(policy, () => rm(policy)), 69, 'FILE_UNREADABLE', policy);
-    check(await refused(policy, () => writeFile(policy, 'registries: [r.te')), 64, 'YAML_INVALID', policy);
-    check(
-      await refused(policy, () => writeFile(policy, `${policyTexts('registries: [r.test]').text}shares: []\n`)),
-      64,
-      'POLICY_INVALID',
-      policy,
-    );
+    const was = await text(policy);
+    for (const [harmed, code] of [
+      [undefined, 'FILE_UNREADABLE'],
+      ['registries: [r.te', 'YAML_INVALID'],
+      [was.replace('kind: ', 'kinds: '), 'POLICY_INVALID'],
+    ] as const) {
+      await (harmed === undefined ? rm(policy) : writeFile(policy, harmed));
+      const said = await runFor(folder, 200);
+      assert.ok(said.includes('not ready') && said.includes(policy), said);
+      const records = await readFile(join(folder.stateDir, 'audit.jsonl'), 'utf8');
+      assert.ok(
+        records
+          .trim()
+          .split('\n')
+          .some(line => line.includes(`"code":"${code}"`) && line.includes('policy.refused')),
+      );
+      await rm(folder.stateDir, { recursive: true, maxRetries: 10, retryDelay: 50 });
+      await mkdir(folder.stateDir, { mode: 0o700 });
+      await writeFile(policy, was);
+    }
   });
 
   void it('is enough to start, when nothing is wrong', async () => {

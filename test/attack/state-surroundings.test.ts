@@ -7,10 +7,10 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pino from 'pino';
 import { realDisk } from '../../src/store/disk.ts';
-import { PolicyFile } from '../../src/cli/ground.ts';
-import { hasCode } from '../../src/errors.ts';
+import { openPolicies, type PolicySource } from '../../src/cli/policy-source.ts';
 import { parseReference } from '../../src/oci/oci.ts';
 import { realWorld } from '../../src/world.ts';
+import { makeCluster, memoryKeep } from '../support/cluster.ts';
 import { memoryAudit } from '../support/memory-audit.ts';
 import { policyTexts } from '../support/policies.ts';
 import { simulatedWorld } from '../support/simulated-world.ts';
@@ -61,16 +61,24 @@ void describe('a containerd that is not there', () => {
   });
 });
 
+/** The policies of a node of a new cluster whose policy file that is. */
+async function policiesOf(file: string): Promise<PolicySource> {
+  const cluster = await makeCluster({ nodes: ['n1'] });
+  const members = await cluster.node('n1').members();
+  const keeps = { bundleKeep: memoryKeep(), marksKeep: memoryKeep() };
+  return openPolicies({ disk: realDisk, file, ...keeps, cluster: cluster.id, members });
+}
+
 void describe('a policy file that changes under the node', () => {
   const reference = parseReference('r.test/a/b:1');
   const shared = policyTexts('registries: [r.test]\nshare: [r.test/**]\n').text;
   const unshared = policyTexts('registries: [r.test]\n').text;
-  const shares = (policy: PolicyFile): boolean =>
+  const shares = (policy: PolicySource): boolean =>
     policy.now().rule(reference.registry, reference.repository).share !== undefined;
 
   async function watched(): Promise<{
     file: string;
-    policy: PolicyFile;
+    policy: PolicySource;
     audit: ReturnType<typeof memoryAudit>;
     changes: () => number;
     /** Looks at the file until that holds. */
@@ -87,10 +95,13 @@ void describe('a policy file that changes under the node', () => {
     const world = { ...clock, sleep: (ms: number, signal?: AbortSignal) => ((looks += 1), clock.sleep(ms, signal)) };
     const life = new AbortController();
     const audit = memoryAudit();
-    const policy = await PolicyFile.open(realDisk, folder.policy);
+    const policy = await policiesOf(folder.policy);
+    // What was loaded at the start is on another record.
+    await policy.recordIn(memoryAudit(), pino({ level: 'silent' }));
+    await policy.recordIn(audit, pino({ level: 'silent' }));
     let changes = 0;
-    const log = pino({ level: 'silent' });
-    const watching = policy.watch({ audit, log, world, life: life.signal }, () => (changes += 1));
+    policy.onChange(() => (changes += 1));
+    const watching = policy.watch(world, life.signal);
     const until = async (what: () => boolean): Promise<void> => {
       for (let tries = 0; !what(); tries++) {
         assert.ok(tries < 1000, 'it did not come');
@@ -168,8 +179,7 @@ void describe('a node that was killed', () => {
   });
 
   void it('is named in what is wrong with a missing policy', async () => {
-    await assert.rejects(PolicyFile.open(realDisk, '/nonexistent/policy.yaml'), error =>
-      hasCode(error, 'FILE_UNREADABLE'),
-    );
+    const policy = await policiesOf('/nonexistent/policy.yaml');
+    assert.match(policy.trouble()!, /\/nonexistent\/policy\.yaml/);
   });
 });
