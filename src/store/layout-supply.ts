@@ -2,7 +2,7 @@
  * What an import brings, hashed and in files of the store's own folder. Promises: a file that claims a digest has it;
  * whatever is not adopted goes. Refuses to know names of images.
  */
-import { asMirrorError, MirrorError } from '../errors.ts';
+import { asMirrorError, assert, MirrorError } from '../errors.ts';
 import {
   type Algorithm,
   algorithmOf,
@@ -14,8 +14,8 @@ import {
   parseDigest,
 } from '../oci/oci.ts';
 import { closeAfter, type Disk, readWhole } from './disk.ts';
-import type { Layout } from './layout.ts';
 import type { Contents } from './layout-walk.ts';
+import type { Content, Keeping } from './store.ts';
 
 const HEAD_BYTES = 4;
 
@@ -27,6 +27,13 @@ export type Progress = (step: {
   readonly from: string;
 }) => void;
 
+/** Where an import puts its files, and what is there already; without `keeping` no image can be put there. */
+export interface Shelf {
+  stage(): string;
+  open(digest: Digest): Promise<Content | undefined>;
+  readonly keeping?: Pick<Keeping, 'adopt'>;
+}
+
 /** A file in the staging folder. */
 export interface Staged {
   readonly digest: Digest;
@@ -37,7 +44,7 @@ export interface Staged {
 
 export class Supply implements Contents {
   readonly #disk: Disk;
-  readonly #layout: Layout;
+  readonly #shelf: Shelf;
   readonly #progress: Progress;
   readonly #signal: AbortSignal;
   readonly #staged = new Map<Digest, Staged>();
@@ -46,13 +53,13 @@ export class Supply implements Contents {
 
   constructor(
     disk: Disk,
-    layout: Layout,
+    shelf: Shelf,
     progress: Progress,
     signal: AbortSignal,
     bring: (supply: Supply, descriptor: Descriptor) => Promise<boolean> = () => Promise.resolve(false),
   ) {
     this.#disk = disk;
-    this.#layout = layout;
+    this.#shelf = shelf;
     this.#progress = progress;
     this.#signal = signal;
     this.#bring = descriptor => bring(this, descriptor);
@@ -65,7 +72,7 @@ export class Supply implements Contents {
     bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
     expected?: Digest,
   ): Promise<Staged> {
-    const path = this.#layout.stage();
+    const path = this.#shelf.stage();
     try {
       const { digest, head } = await this.#write(
         path,
@@ -111,7 +118,7 @@ export class Supply implements Contents {
   async read({ digest }: Descriptor): Promise<Uint8Array> {
     const staged = this.#staged.get(digest);
     if (staged) return this.bytes(staged);
-    const content = await this.#layout.open(digest);
+    const content = await this.#shelf.open(digest);
     if (!content) throw new MirrorError('CONTENT_ABSENT', `${digest} was removed from the store while it was imported`);
     return closeAfter(content, async () => {
       const bytes = new Uint8Array(Math.min(content.size, MANIFEST_MAX_BYTES));
@@ -122,10 +129,12 @@ export class Supply implements Contents {
 
   /** Moves contents into the store; those that are there already are fine. */
   async adopt(digests: readonly Digest[]): Promise<void> {
+    const { keeping } = this.#shelf;
+    assert(keeping, 'images go to a store that may be written');
     for (const digest of digests) {
       const staged = this.#staged.get(digest);
       if (!staged) continue;
-      await this.#layout.keeping.adopt(digest, staged.path);
+      await keeping.adopt(digest, staged.path);
       this.#staged.delete(digest);
     }
   }
@@ -137,7 +146,7 @@ export class Supply implements Contents {
   }
 
   async #storedSize(digest: Digest): Promise<number | undefined> {
-    const content = await this.#layout.open(digest);
+    const content = await this.#shelf.open(digest);
     await content?.close();
     return content?.size;
   }
