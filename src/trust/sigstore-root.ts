@@ -16,6 +16,7 @@ import {
 import { type TrustMaterial, toTrustMaterial } from '@sigstore/verify';
 import { MirrorError } from '../errors.ts';
 import { refusing } from './sigstore-refusal.ts';
+import { own } from './sigstore-statement.ts';
 
 const ROOT_MAX_BYTES = 1 << 20;
 const RSA_MIN_BITS = 2048;
@@ -105,6 +106,8 @@ function checkTimestamps(authority: CertificateAuthority, what: string): void {
 function checked(bytes: Uint8Array): TrustMaterial {
   if (bytes.length > ROOT_MAX_BYTES) wrong(`has ${bytes.length} bytes, at most ${ROOT_MAX_BYTES}`);
   const json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown;
+  for (const list of ['tlogs', 'ctlogs', 'certificateAuthorities', 'timestampAuthorities'])
+    if (!Array.isArray(own(json, list) ?? [])) wrong(`${list} is no list`);
   const root = TrustedRoot.fromJSON(json);
   if (!MEDIA_TYPES.has(root.mediaType)) wrong('is not a trusted_root.json of a known version (mediaType)');
   root.tlogs.forEach((log, at) => checkLog(log, `tlogs[${at}]`));

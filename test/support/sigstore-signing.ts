@@ -59,6 +59,7 @@ export function annotationsOf(bundle: Json): Record<string, string> {
     messageSignature?: { signature: string };
     verificationMaterial: {
       certificate?: { rawBytes: string };
+      x509CertificateChain?: { certificates: { rawBytes: string }[] };
       tlogEntries?: {
         logIndex: string;
         logId: { keyId: string };
@@ -66,12 +67,13 @@ export function annotationsOf(bundle: Json): Record<string, string> {
         inclusionPromise: { signedEntryTimestamp: string };
         canonicalizedBody: string;
       }[];
-      timestampVerificationData?: { rfc3161Timestamps: { signedTimestamp: string }[] };
+      timestampVerificationData?: { rfc3161Timestamps?: { signedTimestamp: string }[] };
     };
   };
-  const { certificate, tlogEntries = [], timestampVerificationData } = json.verificationMaterial;
+  const { x509CertificateChain, tlogEntries = [], timestampVerificationData } = json.verificationMaterial;
+  const certificate = json.verificationMaterial.certificate ?? x509CertificateChain?.certificates[0];
   const [entry] = tlogEntries;
-  const timestamp = timestampVerificationData?.rfc3161Timestamps[0]?.signedTimestamp;
+  const timestamp = timestampVerificationData?.rfc3161Timestamps?.[0]?.signedTimestamp;
   const annotations: Record<string, string> = {
     'dev.cosignproject.cosign/signature': json.messageSignature?.signature ?? '',
   };

@@ -96,7 +96,7 @@ export async function openSigstore(): Promise<Sigstore> {
       return out;
     };
   };
-  rekor1.log = ticking(rekor1.log);
+  rekor1.log = ticking(rekor1.log.bind(rekor1));
   tsa.timestamp = ticking(tsa.timestamp.bind(tsa));
   for (const handler of [
     fulcioHandler(ca, { strict: true, subjectClaim: 'email' }),
