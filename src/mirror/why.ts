@@ -2,7 +2,7 @@
 import { asMirrorError } from '../errors.ts';
 import { type Digest, formatReference, type Reference, type TagReference } from '../oci/oci.ts';
 import { decideTag } from '../trust/trust.ts';
-import { type AdmitRooms, rulingOn } from './admit.ts';
+import { type AdmitRooms, type Named, rulingOn } from './admit.ts';
 import { ownerOf } from './catalogue.ts';
 import { vouchingFor } from './lies.ts';
 import { isHere } from './read-ahead.ts';
@@ -11,7 +11,17 @@ import type { Rooms } from './rooms.ts';
 import type { Ruling } from '../policy/policy.ts';
 
 export interface Step {
-  readonly step: 'registry' | 'policy' | 'tag' | 'admit' | 'store' | 'spool' | 'holders' | 'vouchers' | 'outcome';
+  readonly step:
+    | 'registry'
+    | 'share'
+    | 'policy'
+    | 'tag'
+    | 'admit'
+    | 'store'
+    | 'spool'
+    | 'holders'
+    | 'vouchers'
+    | 'outcome';
   readonly ok: boolean;
   readonly detail: string;
 }
@@ -35,14 +45,13 @@ export async function why(rooms: WhyRooms, asked: Reference): Promise<readonly S
   )
     return end(false, 'not here (404 NOT_MIRRORED): the client goes on to the registry');
   const reference = { ...asked, registry: registry! };
+  await whetherShared(rooms, reference, add);
   const pull = rooms.policy().pull(reference, rooms.world.now());
   if (!add('policy', pull.allowed, saying(pull))) return end(false, refused(pull));
   const digest = reference.digest ?? (await digestOfTag(rooms, reference as TagReference, add));
-  if (digest && !rooms.catalogue.describe(ownerOf(reference), digest)) {
-    const ruling = await rulingOn(rooms, { ...reference, digest });
-    if (!add('admit', ruling.allowed, saying(ruling))) return end(false, refused(ruling));
-  }
   if (!digest) return end(false, 'not here (404): the tag is not decided, the client goes on to the registry');
+  const ruling = await rulingUnder(rooms, { ...reference, digest });
+  if (!add('admit', ruling.allowed, saying(ruling))) return end(false, refused(ruling));
   if (await whereHere(rooms, reference, digest, add)) return end(true, `answered from this node's disk, as ${digest}`);
   const { vouchers } = rooms.policy().rule(reference.registry, reference.repository);
   return whoHasIt(rooms, digest, vouchers, add)
@@ -51,8 +60,35 @@ export async function why(rooms: WhyRooms, asked: Reference): Promise<readonly S
 }
 
 const saying = ({ rule, detail, code, allowed }: Ruling): string =>
-  `rule ${rule}: ${detail}${allowed && code ? ` (${code}, let through: mode audit)` : ''}`;
+  `rule ${rule}: ${code && !allowed ? `${code}: ` : ''}${detail}${allowed && code ? ` (${code}, let through: mode audit)` : ''}`;
 const refused = ({ code, rule }: Ruling): string => `refused (403 DENIED, ${code ?? 'DENIED'}) by rule ${rule}`;
+
+/** What an admitted index or image lists needs no ruling of its own. */
+const rulingUnder = async (rooms: WhyRooms, named: Named): Promise<Ruling> =>
+  rooms.catalogue.describe(ownerOf(named), named.digest) && !rooms.verdicts.last(ownerOf(named), named.digest)
+    ? {
+        allowed: true,
+        rule: rooms.policy().rule(named.registry, named.repository).name,
+        detail: 'an admitted image has it',
+      }
+    : rulingOn(rooms, named);
+
+/** What the store has under that name, and whether others are told; nothing where it has none. */
+async function whetherShared(rooms: WhyRooms, { registry, repository, tag }: Reference, add: Add): Promise<void> {
+  const images = await rooms.store.images().catch(() => []);
+  const same = images.filter(
+    ({ reference: r }) => r.registry === registry && r.repository === repository && r.tag === tag,
+  );
+  for (const { reference, target } of same) {
+    const shared = rooms.catalogue
+      .sharers(target.digest)
+      .find(image => ownerOf(image.reference) === ownerOf(reference));
+    const ruling = rooms.verdicts.last(ownerOf(reference), target.digest);
+    const why = ruling && !ruling.allowed ? saying(ruling) : 'policy shares nothing under this name';
+    const detail = `the store has ${target.digest}: ${shared ? `shared by rule ${shared.rule}` : `not shared: ${why}`}`;
+    add('share', shared !== undefined, detail);
+  }
+}
 
 type Add = (step: Step['step'], ok: boolean, detail: string) => boolean;
 

@@ -43,7 +43,7 @@ async function isOpen(world: { settle(): Promise<void> }, promise: Promise<unkno
 
 void test('an answer is held until bytes may go out', async () => {
   const { world, fetch, advance } = running();
-  const held = holdAnswer(world, fetch);
+  const held = holdAnswer(world, fetch, 1);
   await world.advance(ANSWER_MS - 1);
   assert.ok(await isOpen(world, held));
   advance(MIB);
@@ -52,7 +52,7 @@ void test('an answer is held until bytes may go out', async () => {
 
 void test('an answer whose fetch advances without a watermark gets its headers after two seconds', async () => {
   const { world, fetch, advance } = running();
-  const held = holdAnswer(world, fetch);
+  const held = holdAnswer(world, fetch, 1);
   await world.advance(ANSWER_MS / 2);
   advance(0, MIB);
   await world.advance(ANSWER_MS / 2);
@@ -62,7 +62,7 @@ void test('an answer whose fetch advances without a watermark gets its headers a
 void test('a fetch that stands still already is not here', async () => {
   const { world, fetch } = running();
   await world.advance(ADVANCE_MS);
-  const held = holdAnswer(world, fetch).catch((error: unknown) => error);
+  const held = holdAnswer(world, fetch, 1).catch((error: unknown) => error);
   await world.advance(ANSWER_MS);
   assert.ok(hasCode(await held, 'CONTENT_ABSENT'));
 });
@@ -71,12 +71,12 @@ void test('a fetch that failed answers with what it failed with', async () => {
   const { world, fetch } = running();
   fetch.state = 'failed';
   fetch.error = new MirrorError('SPOOL_FULL', 'full');
-  await assert.rejects(holdAnswer(world, fetch), error => hasCode(error, 'SPOOL_FULL'));
+  await assert.rejects(holdAnswer(world, fetch, 1), error => hasCode(error, 'SPOOL_FULL'));
 });
 
 void test('a body gives up to the watermark and waits for more', async () => {
   const { world, fetches, fetch, advance } = running();
-  const body = bodyOfFetch(world, fetches, fetch);
+  const body = bodyOfFetch(world, fetches, fetch, 1);
   advance(3 * MIB);
   assert.equal(await body.upTo(0), 3 * MIB);
   const next = body.upTo(3 * MIB);
@@ -88,7 +88,7 @@ void test('a body gives up to the watermark and waits for more', async () => {
 
 void test('a body never reads beyond the watermark', async () => {
   const { world, fetches, fetch, advance } = running();
-  const body = bodyOfFetch(world, fetches, fetch);
+  const body = bodyOfFetch(world, fetches, fetch, 1);
   advance(MIB, 5 * MIB);
   assert.equal(await body.read(new Uint8Array(4 * MIB), 0), MIB);
   assert.equal(await body.read(new Uint8Array(MIB), 2 * MIB), 0);
@@ -96,7 +96,7 @@ void test('a body never reads beyond the watermark', async () => {
 
 void test('a body ends when no chunk was checked for five seconds, and its content is then given whole or not at all for a minute', async () => {
   const { world, fetches, fetch, held } = running();
-  const body = bodyOfFetch(world, fetches, fetch);
+  const body = bodyOfFetch(world, fetches, fetch, 1);
   assert.equal(held(), 1);
   const next = body.upTo(0);
   await world.advance(ADVANCE_MS);
@@ -110,7 +110,7 @@ void test('a body ends when no chunk was checked for five seconds, and its conte
 
 void test('a body that gave bytes and ended is not remembered as cut: the client goes on by Range', async () => {
   const { world, fetches, fetch, advance } = running();
-  const body = bodyOfFetch(world, fetches, fetch);
+  const body = bodyOfFetch(world, fetches, fetch, 1);
   advance(MIB);
   await body.close(MIB);
   assert.ok(!fetches.isCut(DIGEST, world.monotonic()));
@@ -118,7 +118,7 @@ void test('a body that gave bytes and ended is not remembered as cut: the client
 
 void test('a body that gets no byte ends after 240 seconds though chunks are checked', async () => {
   const { world, fetches, fetch, advance } = running(1024 * MIB);
-  const body = bodyOfFetch(world, fetches, fetch);
+  const body = bodyOfFetch(world, fetches, fetch, 1);
   const next = body.upTo(0);
   for (let second = 1; second < 240; second++) {
     await world.advance(1000);
@@ -131,7 +131,7 @@ void test('a body that gets no byte ends after 240 seconds though chunks are che
 
 void test('a failed fetch ends its bodies at the watermark', async () => {
   const { world, fetches, fetch, advance } = running();
-  const body = bodyOfFetch(world, fetches, fetch);
+  const body = bodyOfFetch(world, fetches, fetch, 1);
   advance(2 * MIB);
   fetch.state = 'failed';
   fetch.wake();

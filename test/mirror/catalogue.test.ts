@@ -21,7 +21,7 @@ void test('content known under one name is not found under another', () => {
   const catalogue = new Catalogue();
   const secret = descriptor('secret');
   catalogue.learn(PRIVATE, descriptor('manifest'), [secret]);
-  catalogue.hold([image('r.test/private/b:1', secret)]);
+  catalogue.hold([image('r.test/private/b:1', secret)], [image('r.test/private/b:1', secret)]);
   assert.deepEqual(catalogue.describe(PRIVATE, secret.digest), secret);
   assert.equal(catalogue.describe(PUBLIC, secret.digest), undefined);
   assert.equal(catalogue.holds(PUBLIC, secret.digest), false);
@@ -30,10 +30,10 @@ void test('content known under one name is not found under another', () => {
 void test('what an image no longer reaches is no longer held, nor shared', () => {
   const catalogue = new Catalogue();
   const layer = descriptor('layer');
-  catalogue.hold([image('r.test/public/a:1', layer)]);
+  catalogue.hold([image('r.test/public/a:1', layer)], [image('r.test/public/a:1', layer)]);
   catalogue.share([image('r.test/public/a:1', layer)]);
   assert.equal(catalogue.sharers(layer.digest).length, 1);
-  catalogue.hold([]);
+  catalogue.hold([], []);
   catalogue.share([]);
   assert.equal(catalogue.holds(PUBLIC, layer.digest), false);
   assert.deepEqual(catalogue.sharers(layer.digest), []);
@@ -63,7 +63,7 @@ void test('a manifest is unopened until what it lists is known, or an image in t
   assert.deepEqual(catalogue.unopened(PUBLIC), [own, other]);
   catalogue.learn(PUBLIC, own!, [descriptor('another layer')]);
   assert.deepEqual(catalogue.unopened(PUBLIC), [other]);
-  catalogue.hold([image('r.test/public/a:1', other!)]);
+  catalogue.hold([image('r.test/public/a:1', other!)], [image('r.test/public/a:1', other!)]);
   assert.deepEqual(catalogue.unopened(PUBLIC), []);
   assert.deepEqual(catalogue.unopened(PRIVATE), []);
 });

@@ -7,9 +7,20 @@ import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Giver, Peers } from '../../src/peers/peers.ts';
 import type { Answer } from '../../src/mirror/mirror.ts';
-import { Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags } from '../../src/mirror/mirror.ts';
+import {
+  Catalogue,
+  Fetches,
+  Pulls,
+  type Rooms,
+  serving,
+  Sharing,
+  StatedTags,
+  Verdicts,
+} from '../../src/mirror/mirror.ts';
 import { type Descriptor, type Digest, type Node, parseRequest, type Role } from '../../src/oci/oci.ts';
+import { loadPolicy } from '../../src/policy/parse.ts';
 import type { Policy } from '../../src/policy/policy.ts';
+import { openSigners, type Signers } from '../../src/trust/trust.ts';
 import { openHashes } from '../../src/store/hashes.ts';
 import { openSpool } from '../../src/store/spool.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -19,9 +30,10 @@ import { pull } from '../../src/mirror/mirror.ts';
 import { memoryKeep } from '../support/cluster.ts';
 import { Hub } from '../support/hub.ts';
 import { type MemoryAudit, memoryAudit } from '../support/memory-audit.ts';
+import { MemoryAttachments } from '../support/memory-attachments.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { policyOf } from '../support/policies.ts';
+import { type PolicyTexts, policyTexts } from '../support/policies.ts';
 import { type SimulatedWorld, simulatedWorld } from '../support/simulated-world.ts';
 import { MIB, type StoryImage } from './story-image.ts';
 
@@ -43,7 +55,9 @@ export interface Asked {
 }
 
 export interface StoryNodeSettings {
+  /** Short or whole, with the files that it names. */
   readonly policy?: string;
+  readonly files?: PolicyTexts['files'];
   readonly kind?: Store['kind'];
   readonly spoolBytes?: number;
   readonly roles?: readonly Role[];
@@ -70,7 +84,7 @@ export interface StoryNode {
   /** Puts an image into the store under its name. */
   keep(image: StoryImage, more?: { fetched?: boolean; createdAt?: number }): void;
   /** Another policy is in force, as after a reload. */
-  decree(policy: string): void;
+  decree(policy: string, files?: PolicyTexts['files']): void;
   /** Ends its life. */
   stop(): void;
   readonly keeps: {
@@ -108,7 +122,7 @@ export class Story {
       again?.store ?? new MemoryStore({ kind, now: () => world.now(), ...(kind === 'layout' ? { disk } : {}) });
     const keeps = again?.keeps ?? { evidence: memoryKeep(), origins: memoryKeep(), stated: memoryKeep() };
     const audit = again?.audit ?? memoryAudit();
-    let policy: Policy = policyOf(settings.policy ?? OPEN_POLICY, `${name}.yaml`);
+    let policy = load(settings.policy ?? OPEN_POLICY, settings.files);
     const own = hub.join(name, settings.roles);
     const asked: Asked[] = [];
     const log: string[] = [];
@@ -125,7 +139,10 @@ export class Story {
       evidence: await openEvidence({ keep: keeps.evidence }),
       origins: await openOrigins({ keep: keeps.origins, world }),
       stated: await StatedTags.open(keeps.stated, own.node.peer),
-      policy: () => policy,
+      policy: () => policy.policy,
+      signers: () => policy.signers,
+      verdicts: new Verdicts(),
+      attachments: again?.rooms.attachments ?? new MemoryAttachments(),
       peers: observed(own, asked, told),
       catalogue: new Catalogue(),
       fetches: new Fetches(),
@@ -159,8 +176,8 @@ export class Story {
         for (const [digest, bytes] of image.contents) store.put(bytes, types.get(digest)?.mediaType);
         store.name(image.reference, image.target, more);
       },
-      decree: text => {
-        policy = policyOf(text, `${name}.yaml`);
+      decree: (text, files) => {
+        policy = load(text, files ?? settings.files);
         sharing.changed();
       },
       stop: () => {
@@ -237,6 +254,13 @@ export async function take(answer: Answer): Promise<Got> {
   }
   await body.close(at);
   return { bytes: Buffer.concat(parts), whole: at === body.end, partial: answer.partial, answer };
+}
+
+/** A policy as a daemon loads it: with its authorities opened. */
+function load(text: string, files: PolicyTexts['files'] = new Map()): { policy: Policy; signers: Signers } {
+  const texts = policyTexts(text);
+  const policy = loadPolicy(texts.text, 'policy.yaml', new Map([...texts.files, ...files]));
+  return { policy, signers: openSigners(policy.authorities, policy.trustRoots) };
 }
 
 /** The hub's peers, with what was asked and told kept. */

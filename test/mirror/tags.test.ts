@@ -253,12 +253,12 @@ void test('why tells the steps up to what ends the pull', async () => {
     (await why(node.rooms, parseReference(name))).map(({ step, ok }) => `${step} ${ok}`);
   assert.deepEqual(await steps('other.test/a:1'), ['registry false', 'outcome false']);
   assert.deepEqual(await steps('r.test/team/app:2'), ['registry true', 'policy true', 'tag false', 'outcome false']);
-  const pinned = ['registry true', 'policy true', 'tag true', 'store false', 'spool false'];
+  const pinned = ['registry true', 'policy true', 'tag true', 'admit true', 'store false', 'spool false'];
   assert.deepEqual(await steps(NAME), [...pinned, 'holders false', 'outcome false']);
   await holder('a', image);
   assert.deepEqual(await steps(NAME), [...pinned, 'holders true', 'vouchers false', 'outcome true']);
   await holder('b', image);
   assert.deepEqual(await steps(NAME), [...pinned, 'holders true', 'vouchers true', 'outcome true']);
   await story.get(node, story.manifest(image));
-  assert.deepEqual(await steps(NAME), [...pinned.slice(0, 4), 'spool true', 'outcome true']);
+  assert.deepEqual(await steps(NAME), [...pinned.slice(0, 5), 'spool true', 'outcome true']);
 });
