@@ -66,7 +66,11 @@ export async function startNode(ground: Ground, open: OpenDoors = openDoors): Pr
     await peers.close();
     throw error;
   });
-  ground.policy.onChange(() => sharing.changed());
+  ground.policy.onChange(() => {
+    // A policy that admits nothing new for a while keeps its hash.
+    rooms.verdicts.askAgain();
+    sharing.changed();
+  });
   void ground.policy.watch(world, life);
   void ground.attachments.watch(() => {
     rooms.verdicts.askAgain();

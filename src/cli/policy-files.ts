@@ -30,6 +30,16 @@ export function utf8Of(bytes: Uint8Array, path: string): string {
   }
 }
 
+async function bytesOf(disk: Disk, path: string, maxBytes: number): Promise<Uint8Array> {
+  try {
+    const file = await disk.openRead(path, 'follow');
+    if (!file) throw new Error('there is no such file');
+    return await closeAfter(file, () => readWhole(file, path, maxBytes));
+  } catch (error) {
+    throw new MirrorError('FILE_UNREADABLE', `cannot read ${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 export class PolicyFile {
   readonly #disk: Disk;
   readonly #file: string;
@@ -58,7 +68,7 @@ export class PolicyFile {
   async read(): Promise<ReadPolicy> {
     this.#paths = [this.#file];
     this.#stamps = await this.#look();
-    const bytes = await this.#bytes(this.#file, POLICY_FILE_MAX_BYTES);
+    const bytes = await bytesOf(this.#disk, this.#file, POLICY_FILE_MAX_BYTES);
     if (looksLikeBundle(bytes)) return { kind: 'bundle', bytes };
     const text = utf8Of(bytes, this.#file);
     const names = policyFiles(text, this.#file);
@@ -79,21 +89,11 @@ export class PolicyFile {
     const files = new Map<string, Uint8Array>();
     let left = NAMED_TOTAL_MAX_BYTES;
     for (const [at, name] of names.entries()) {
-      const bytes = await this.#bytes(this.#paths[at + 1]!, Math.min(NAMED_MAX_BYTES, left));
+      const bytes = await bytesOf(this.#disk, this.#paths[at + 1]!, Math.min(NAMED_MAX_BYTES, left));
       left -= bytes.length;
       files.set(name, bytes);
     }
     return files;
-  }
-
-  async #bytes(path: string, maxBytes: number): Promise<Uint8Array> {
-    try {
-      const file = await this.#disk.openRead(path, 'follow');
-      if (!file) throw new Error('there is no such file');
-      return await closeAfter(file, () => readWhole(file, path, maxBytes));
-    } catch (error) {
-      throw new MirrorError('FILE_UNREADABLE', `cannot read ${path}: ${(error as Error).message}`, { cause: error });
-    }
   }
 
   /** What the files look like now, one a line, the policy first. */
@@ -112,6 +112,10 @@ export class PolicyFile {
     }
   }
 }
+
+/** The bytes of a policy or bundle. @throws FILE_UNREADABLE */
+export const readPolicyBytes = (disk: Disk, file: string): Promise<Uint8Array> =>
+  bytesOf(disk, file, POLICY_FILE_MAX_BYTES);
 
 /** Reads the policy of `file` once. @throws FILE_UNREADABLE, YAML_INVALID, POLICY_INVALID */
 export const readPolicyOnce = (disk: Disk, file: string): Promise<ReadPolicy> => new PolicyFile(disk, file).read();

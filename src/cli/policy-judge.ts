@@ -3,7 +3,7 @@
  * a bundle says of itself is what its policy says. Refuses to know where it came from, and what was in force before. Spec:
  * policy/POLICY.md, "Bundles".
  */
-import { hasCode, MirrorError } from '../errors.ts';
+import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
 import type { PolicyDemand } from '../identity/policy-demand.ts';
 import { loadPolicy, policyFiles } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -15,6 +15,9 @@ import {
   unsealPolicy,
 } from '../trust/policy-bundle.ts';
 import { openSigners } from '../trust/signers.ts';
+
+/** What the policy in a bundle is called, whatever the bundle is: its hash is the same on all nodes. */
+const BUNDLED_NAME = 'policy.yaml';
 
 /** A policy that may come into force. */
 export interface Candidate {
@@ -35,13 +38,24 @@ export function loadWhole(text: string, file: string, files: ReadonlyMap<string,
   return policy;
 }
 
+/** Runs `load`; what it refuses says in which bundle. */
+function within<T>(file: string, load: () => T): T {
+  try {
+    return load();
+  } catch (error) {
+    const { code, message } = asMirrorError(error, 'POLICY_INVALID', 'not read');
+    throw new MirrorError(code, `${file}: ${message}`, { cause: error });
+  }
+}
+
 /** The policy that a bundle carries, which says the same as the bundle does. @throws BUNDLE_INVALID, POLICY_INVALID, … */
 export function loadBundled(bundled: BundledPolicy, file: string): Policy {
   const { policy: text, files } = bundled;
-  const named = [...policyFiles(text, file)].sort();
+  const named = [...within(file, () => policyFiles(text, BUNDLED_NAME))].sort();
   if (named.join('\n') !== [...files.keys()].sort().join('\n'))
     throw invalid(file, 'its files are not those that its policy names');
-  const policy = loadWhole(text, file, new Map([...files].map(([path, one]) => [path, Buffer.from(one)])));
+  const bytes = new Map([...files].map(([path, one]) => [path, Buffer.from(one)]));
+  const policy = within(file, () => loadWhole(text, BUNDLED_NAME, bytes));
   for (const field of ['name', 'serial', 'issuedAt', 'expiresAt'] as const)
     if (policy[field] !== bundled[field]) throw invalid(file, `its ${field} is not that of its policy`);
   return policy;

@@ -1,12 +1,17 @@
-/** `pinnace roster sign`: the next roster, for another 90 days; `pinnace roster adopt`: a newer one that a node has. */
+/**
+ * `pinnace roster sign`: the next roster, for another 90 days, which may say whose policies count; `pinnace roster adopt`: a
+ * newer one that a node has.
+ */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MirrorError } from '../errors.ts';
 import type { Roster } from '../identity/roster.ts';
+import { keyIdOf } from '../trust/policy-bundle.ts';
 import { noPositionals } from './cluster.ts';
 import { ClusterFolder, FILES } from './cluster-folder.ts';
 import type { Command, Io } from './command.ts';
 import { PASSPHRASE_OPTIONS, PASSPHRASE_USAGE, passphraseFor } from './passphrase.ts';
+import { DEMAND_OPTIONS, DEMAND_USAGE, demandChange, demandJson } from './policy-keys.ts';
 
 export const ROSTER_OPTIONS = { dir: { type: 'string' }, ...PASSPHRASE_OPTIONS } as const;
 export const ROSTER_USAGE = `  --dir DIR            the folder of pinnace cluster init (default .)
@@ -19,17 +24,25 @@ export const folderOf = ({ dir }: Values): Promise<ClusterFolder> =>
   ClusterFolder.open(typeof dir === 'string' ? dir : '.');
 
 /** What a roster is, for --json. */
-export const rosterJson = ({ dir }: ClusterFolder, { seq, expiresAt, revoked }: Roster): object => ({
+export const rosterJson = ({ dir }: ClusterFolder, { seq, expiresAt, revoked, policy }: Roster): object => ({
   file: join(dir, FILES.roster),
   seq,
   expiresAt,
   revoked: [...revoked.keys()],
+  ...demandJson(policy, keyIdOf),
 });
 
 /** Tells a person how a roster reaches the nodes. */
-export function tellRoster({ dir }: ClusterFolder, { seq, expiresAt }: Roster, io: Io): void {
+export function tellRoster({ dir }: ClusterFolder, { seq, expiresAt, policy }: Roster, io: Io): void {
   const file = join(dir, FILES.roster);
   io.out(`${file}: roster ${seq}, until ${new Date(expiresAt).toISOString()}\n`);
+  if (policy) {
+    const unsigned = policy.requireSigned ? 'unsigned ones do not count' : 'unsigned ones count where there is none';
+    io.out(
+      `policies: signed by ${policy.threshold} of these keys, from serial ${policy.lowestSerial} on; ${unsigned}\n`,
+    );
+    for (const key of policy.keys) io.out(`  ${keyIdOf(key)}\n`);
+  }
   tellIncoming(io);
 }
 
@@ -39,14 +52,21 @@ export const tellIncoming = (io: Io): void =>
 
 export const rosterSign: Command = {
   name: 'roster sign',
-  summary: 'renew the roster for another 90 days',
-  usage: `pinnace roster sign [--dir DIR] [--passphrase-file F] [--json]\n${ROSTER_USAGE}\n`,
-  options: ROSTER_OPTIONS,
+  summary: 'renew the roster for another 90 days, and say whose policies count',
+  usage: `pinnace roster sign [--policy-key FILE… --policy-threshold N] [--require-signed-policy]
+                    [--lowest-policy-serial N] [--dir DIR] [--passphrase-file F] [--json]
+${DEMAND_USAGE}
+${ROSTER_USAGE}
+`,
+  options: { ...ROSTER_OPTIONS, ...DEMAND_OPTIONS },
   async run({ values, positionals }, io) {
     noPositionals(positionals, 'roster sign');
     const folder = await folderOf(values);
+    const policy = await demandChange(values);
+    // What it comes to is looked at before a passphrase is asked for.
+    policy?.((await folder.roster()).policy);
     const issuer = await folder.issuer(passphraseFor(values, io));
-    const roster = await folder.nextRoster(issuer, io.world.now());
+    const roster = await folder.nextRoster(issuer, io.world.now(), policy ? { policy } : {});
     if (io.json) return io.out(`${JSON.stringify({ roster: rosterJson(folder, roster) })}\n`);
     tellRoster(folder, roster, io);
   },

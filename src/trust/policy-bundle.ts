@@ -85,7 +85,7 @@ function readSignature(text: string): SealedPolicy['signatures'][number] {
 }
 
 /** The bytes of an envelope. */
-function seal({ payload, signatures }: Pick<SealedPolicy, 'payload' | 'signatures'>): Uint8Array {
+export function sealPolicy({ payload, signatures }: Pick<SealedPolicy, 'payload' | 'signatures'>): Uint8Array {
   const list = signatures.map(({ keyid, sig }) => `{"keyid":"${keyid}","sig":"${base64(sig)}"}`);
   return Buffer.from(`${HEAD}${base64(payload)}${MIDDLE}${list.join(',')}${TAIL}`, 'latin1');
 }
@@ -194,5 +194,5 @@ export function signPolicy({ payload, signatures }: SealedPolicy, key: KeyObject
   const sig = sign(algorithmOf(key), preAuthentication(payload), key);
   const all = [...signatures.filter(one => one.keyid !== keyid), { keyid, sig }];
   if (all.length > BUNDLE_SIGNATURES_MAX) throw refusal(`would have more than ${BUNDLE_SIGNATURES_MAX} signatures`);
-  return seal({ payload, signatures: all.sort((a, b) => (a.keyid < b.keyid ? -1 : 1)) });
+  return sealPolicy({ payload, signatures: all.sort((a, b) => (a.keyid < b.keyid ? -1 : 1)) });
 }
