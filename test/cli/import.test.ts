@@ -1,16 +1,16 @@
 /** `pinnace import`: images and attachments on a node with a store of its own, attachments alone beside containerd. */
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ATTACHMENTS_DIR } from '../../src/cli/config.ts';
-import { hexOf, OCI_MANIFEST } from '../../src/oci/oci.ts';
+import { hexOf } from '../../src/oci/oci.ts';
 import { openAttachments } from '../../src/store/attachments.ts';
 import { realDisk } from '../../src/store/disk.ts';
 import { realWorld } from '../../src/world.ts';
 import { type NodeFolder, nodeFolder } from '../attack/state-ground.ts';
+import { listInLayout, putAttachment, REF_NAME } from '../support/attachment-layouts.ts';
 import { codeIn, exits, pinnace } from '../support/command-line.ts';
-import { type BuiltImage, buildImage, putContent } from '../support/images.ts';
+import { type BuiltImage, buildImage } from '../support/images.ts';
 import { type BuiltAttachment, buildAttachment } from '../support/memory-attachments.ts';
 
 const NAME = 'r.test/team/app:1';
@@ -31,13 +31,9 @@ void describe('an import on the command line', () => {
     plain = await buildImage(join(dir, 'plain'), { reference: NAME, layers: [{ randomBytes: 1000, seed: 1 }] });
     image = await buildImage(join(dir, 'signed'), { reference: NAME, layers: [{ randomBytes: 1000, seed: 1 }] });
     signature = buildAttachment(image.digest, 'signed', { bond: 'sig' });
-    for (const bytes of signature.contents.values()) await putContent(image.dir, '', bytes);
-    const target = await putContent(image.dir, OCI_MANIFEST, signature.artifact.manifest);
-    const path = join(image.dir, 'index.json');
-    const index = JSON.parse(await readFile(path, 'utf8')) as { manifests: object[] };
-    const name = `r.test/team/app:sha256-${hexOf(image.digest)}.sig`;
-    index.manifests.push({ ...target, annotations: { 'org.opencontainers.image.ref.name': name } });
-    await writeFile(path, JSON.stringify(index));
+    await listInLayout(image.dir, await putAttachment(image.dir, signature), {
+      [REF_NAME]: `r.test/team/app:sha256-${hexOf(image.digest)}.sig`,
+    });
   });
   after(async () => {
     for (const folder of folders) await folder.remove();

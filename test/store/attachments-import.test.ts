@@ -1,15 +1,11 @@
 /** Attachments in archives and layout folders: found however they are told of, kept by what they say themselves. */
 import assert from 'node:assert/strict';
-import { createWriteStream } from 'node:fs';
-import { appendFile, cp, mkdtemp, readdir, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdtemp, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import tar from 'tar-stream';
 import { type Code, hasCode } from '../../src/errors.ts';
 import {
-  type Descriptor,
   type Digest,
   digestOf,
   formatReference,
@@ -26,12 +22,12 @@ import { openLayout } from '../../src/store/layout.ts';
 import { importAll, type ImportedAll } from '../../src/store/layout-import.ts';
 import { ATTACHMENT_MAX_BYTES, type Attachment } from '../../src/store/store.ts';
 import { realWorld } from '../../src/world.ts';
+import { listInLayout, putAttachment, REF_NAME, tarFolder } from '../support/attachment-layouts.ts';
 import { type BuiltImage, blobPath, buildImage, putContent } from '../support/images.ts';
 import { type BuiltAttachment, buildAttachment } from '../support/memory-attachments.ts';
 
 const NAME = 'registry.example/team/app:1';
 const REPOSITORY = 'registry.example/team/app';
-const REF_NAME = 'org.opencontainers.image.ref.name';
 const live = new AbortController().signal;
 type Annotations = Readonly<Record<string, string>>;
 
@@ -47,18 +43,6 @@ void describe('an import of attachments', () => {
   });
   after(() => rm(dir, { recursive: true }));
 
-  /** Puts an attachment's files into a layout folder. */
-  async function put(folder: string, { artifact, contents }: BuiltAttachment): Promise<Descriptor> {
-    for (const bytes of contents.values()) await putContent(folder, '', bytes);
-    return putContent(folder, OCI_MANIFEST, artifact.manifest);
-  }
-  /** Lists a manifest in the folder's index. */
-  async function list(folder: string, target: Descriptor, annotations: Annotations = {}): Promise<void> {
-    const path = join(folder, 'index.json');
-    const index = JSON.parse(await readFile(path, 'utf8')) as { manifests: object[] };
-    index.manifests.push({ ...target, annotations });
-    await writeFile(path, JSON.stringify(index));
-  }
   /** A folder with the image, or with none. */
   async function source({ images = true }: { images?: boolean } = {}): Promise<string> {
     const folder = fresh();
@@ -66,19 +50,7 @@ void describe('an import of attachments', () => {
     if (!images) await writeFile(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [] }));
     return folder;
   }
-  async function tarOf(folder: string): Promise<string> {
-    const path = fresh();
-    const pack = tar.pack();
-    const writing = pipeline(pack, createWriteStream(path));
-    for (const file of await readdir(folder, { recursive: true, withFileTypes: true }))
-      if (file.isFile()) {
-        const from = join(file.parentPath, file.name);
-        pack.entry({ name: relative(folder, from) }, await readFile(from));
-      }
-    pack.finalize();
-    await writing;
-    return path;
-  }
+  const tarOf = (folder: string): Promise<string> => tarFolder(folder, fresh());
 
   interface Brought extends ImportedAll {
     readonly into: string;
@@ -112,8 +84,8 @@ void describe('an import of attachments', () => {
     const folder = await source();
     const tag = `sha256-${hexOf(image.digest)}`;
     const [signed, attested] = [sig(image.digest), buildAttachment(image.digest, 'said', { bond: 'att' })];
-    await list(folder, await put(folder, signed), { [REF_NAME]: `${REPOSITORY}:${tag}.sig` });
-    await list(folder, await put(folder, attested), { 'io.containerd.image.name': `${tag}.att` });
+    await listInLayout(folder, await putAttachment(folder, signed), { [REF_NAME]: `${REPOSITORY}:${tag}.sig` });
+    await listInLayout(folder, await putAttachment(folder, attested), { 'io.containerd.image.name': `${tag}.att` });
     for (const from of [`oci:${folder}`, await tarOf(folder)]) {
       const { images, attachments, leftOut, now } = await bring(from);
       assert.deepEqual(
@@ -131,10 +103,10 @@ void describe('an import of attachments', () => {
   void it('finds them in what cosign saved, whose image gets its name on the command line', async () => {
     const folder = await source({ images: false });
     const cosign = (kind: string): Annotations => ({ kind: `dev.cosignproject.cosign/${kind}` });
-    await list(folder, image.target, cosign('image'));
+    await listInLayout(folder, image.target, cosign('image'));
     const [signed, attested] = [sig(image.digest), buildAttachment(image.digest, 'said', { bond: 'att' })];
-    await list(folder, await put(folder, signed), cosign('sigs'));
-    await list(folder, await put(folder, attested), cosign('atts'));
+    await listInLayout(folder, await putAttachment(folder, signed), cosign('sigs'));
+    await listInLayout(folder, await putAttachment(folder, attested), cosign('atts'));
     const { images, now } = await bring(`oci:${folder}`, { name: NAME });
     assert.equal(images[0]!.digest, image.digest);
     assert.deepEqual(kept(now.of(image.digest)), [
@@ -142,18 +114,18 @@ void describe('an import of attachments', () => {
       ['att', attested.digest],
     ]);
     const other = await source({ images: false });
-    await list(other, await put(other, signed), cosign('sigs'));
+    await listInLayout(other, await putAttachment(other, signed), cosign('sigs'));
     await refused(other, 'ARCHIVE_INVALID');
-    await list(other, image.target, cosign('image'));
-    await list(other, { ...image.target, digest: signed.digest }, cosign('imageIndex'));
+    await listInLayout(other, image.target, cosign('image'));
+    await listInLayout(other, { ...image.target, digest: signed.digest }, cosign('imageIndex'));
     await refused(other, 'ARCHIVE_INVALID');
   });
 
   void it('finds artifacts that name their subject, whatever the listing says that they are', async () => {
     const folder = await source();
     const bundle = buildAttachment(image.digest, 'bundle');
-    const target = { ...(await put(folder, bundle)), artifactType: 'application/vnd.other' };
-    await list(folder, target);
+    const target = { ...(await putAttachment(folder, bundle)), artifactType: 'application/vnd.other' };
+    await listInLayout(folder, target);
     const { images, attachments } = await bring(await tarOf(folder));
     assert.deepEqual([images.length, kept(attachments)], [1, [['subject', bundle.digest]]]);
     assert.equal(attachments[0]!.artifactType, 'application/vnd.dev.sigstore.bundle.v0.3+json');
@@ -166,7 +138,7 @@ void describe('an import of attachments', () => {
     const bytes = Buffer.from(JSON.stringify({ ...manifest, subject: image.target }));
     const index = { schemaVersion: 2, manifests: [] };
     await writeFile(join(folder, 'index.json'), JSON.stringify(index));
-    await list(folder, await putContent(folder, OCI_MANIFEST, bytes), { [REF_NAME]: NAME });
+    await listInLayout(folder, await putContent(folder, OCI_MANIFEST, bytes), { [REF_NAME]: NAME });
     const { images, attachments } = await bring(`oci:${folder}`);
     assert.deepEqual([images[0]!.digest, attachments], [digestOf(bytes), []]);
   });
@@ -174,11 +146,11 @@ void describe('an import of attachments', () => {
   void it('of a listing under the fallback tag keeps what is about its subject, and says what it left out', async () => {
     const folder = await source();
     const good = [buildAttachment(image.digest, 'one'), buildAttachment(image.digest, 'two')];
-    const targets = await Promise.all(good.map(each => put(folder, each)));
-    const foreign = await put(folder, buildAttachment(good[0]!.digest, 'about another'));
-    const both = await put(folder, buildAttachment(image.digest, 'both', { manifests: [] }));
+    const targets = await Promise.all(good.map(each => putAttachment(folder, each)));
+    const foreign = await putAttachment(folder, buildAttachment(good[0]!.digest, 'about another'));
+    const both = await putAttachment(folder, buildAttachment(image.digest, 'both', { manifests: [] }));
     const long = { annotations: { long: 'x'.repeat(ATTACHMENT_MAX_BYTES) } };
-    const large = await put(folder, buildAttachment(image.digest, 'large', long));
+    const large = await putAttachment(folder, buildAttachment(image.digest, 'large', long));
     const absent = { mediaType: OCI_MANIFEST, digest: digestOf(Buffer.from('absent')), size: 6 };
     const manifests = [foreign, both, large, absent, image.target, ...targets].map(each => ({
       ...each,
@@ -186,7 +158,7 @@ void describe('an import of attachments', () => {
     }));
     const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests }));
     const name = `${REPOSITORY}:sha256-${hexOf(image.digest)}`;
-    await list(folder, await putContent(folder, OCI_INDEX, index), { [REF_NAME]: name });
+    await listInLayout(folder, await putContent(folder, OCI_INDEX, index), { [REF_NAME]: name });
     for (const from of [`oci:${folder}`, await tarOf(folder)]) {
       const { images, now, leftOut } = await bring(from);
       assert.equal(images.length, 1);
@@ -205,12 +177,12 @@ void describe('an import of attachments', () => {
   void it('reads back the listing that this node itself gives', async () => {
     const built = buildAttachment(image.digest, 'one', { annotations: { said: 'here' } });
     const folder = await source();
-    const manifest = await put(folder, built);
+    const manifest = await putAttachment(folder, built);
     const listing = formatReferrers([
       { manifest, artifactType: 'application/vnd.example', annotations: { said: 'here' } },
     ]);
     const name = `sha256-${hexOf(image.digest)}`;
-    await list(folder, await putContent(folder, OCI_INDEX, listing), { [REF_NAME]: name });
+    await listInLayout(folder, await putContent(folder, OCI_INDEX, listing), { [REF_NAME]: name });
     assert.deepEqual(kept((await bring(`oci:${folder}`)).attachments), [['subject', built.digest]]);
   });
 
@@ -221,7 +193,9 @@ void describe('an import of attachments', () => {
     ): Promise<string> => {
       const folder = await source();
       const built = sig(image.digest);
-      await list(folder, await put(folder, built), { [REF_NAME]: `sha256-${hexOf(image.digest)}.sig` });
+      await listInLayout(folder, await putAttachment(folder, built), {
+        [REF_NAME]: `sha256-${hexOf(image.digest)}.sig`,
+      });
       await spoil(blobPath(folder, part(built)));
       return folder;
     };
@@ -245,7 +219,9 @@ void describe('an import of attachments', () => {
   void it('refuses what stands under a signature’s tag and is none, or is too large', async () => {
     const tagged = async (built: BuiltAttachment, suffix: string): Promise<string> => {
       const folder = await source();
-      await list(folder, await put(folder, built), { [REF_NAME]: `sha256-${hexOf(image.digest)}${suffix}` });
+      await listInLayout(folder, await putAttachment(folder, built), {
+        [REF_NAME]: `sha256-${hexOf(image.digest)}${suffix}`,
+      });
       return folder;
     };
     await refused(await tagged(buildAttachment(image.digest, 'no signature'), '.sig'), 'MANIFEST_INVALID');
@@ -258,7 +234,7 @@ void describe('an import of attachments', () => {
     const large = buildAttachment(image.digest, Buffer.alloc(ATTACHMENT_MAX_BYTES), { bond: 'sig' });
     await refused(await tagged(large, '.sig'), 'LIMIT_EXCEEDED');
     const folder = await source();
-    await list(folder, image.target, { [REF_NAME]: `sha256-${hexOf(image.digest)}.sig` });
+    await listInLayout(folder, image.target, { [REF_NAME]: `sha256-${hexOf(image.digest)}.sig` });
     await refused(folder, 'MANIFEST_INVALID');
   });
 
@@ -270,14 +246,14 @@ void describe('an import of attachments', () => {
       { mediaType, digest: layer, size: 9, urls: ['http://registry.example/elsewhere'], data: 'ZWxzZXdoZXJl' },
     ];
     const built = buildAttachment(image.digest, 'x', { bond: 'sig', layers });
-    await list(folder, await put(folder, built), { [REF_NAME]: `sha256-${hexOf(image.digest)}.sig` });
+    await listInLayout(folder, await putAttachment(folder, built), { [REF_NAME]: `sha256-${hexOf(image.digest)}.sig` });
     await refused(folder, 'CONTENT_ABSENT');
   });
 
   void it('without a store of images takes attachments alone, says what it did not take, and stages no layer', async () => {
     const folder = await source();
     const built = sig(image.digest);
-    await list(folder, await put(folder, built), { [REF_NAME]: `sha256-${hexOf(image.digest)}.sig` });
+    await listInLayout(folder, await putAttachment(folder, built), { [REF_NAME]: `sha256-${hexOf(image.digest)}.sig` });
     const path = await tarOf(folder);
     for (const from of [`oci:${folder}`, path]) {
       const { attachments, images, notTaken, into } = await bring(from, { images: false });
@@ -295,7 +271,9 @@ void describe('an import of attachments', () => {
   void it('of attachments alone needs no name, and keeping them again is nothing new', async () => {
     const folder = await source({ images: false });
     const subject = digestOf(Buffer.from('an image that is elsewhere'));
-    await list(folder, await put(folder, sig(subject)), { [REF_NAME]: `sha256-${hexOf(subject)}.sig` });
+    await listInLayout(folder, await putAttachment(folder, sig(subject)), {
+      [REF_NAME]: `sha256-${hexOf(subject)}.sig`,
+    });
     const into = fresh();
     for (let times = 0; times < 2; times++) {
       const { images, attachments, now } = await bring(`oci:${folder}`, { into });
@@ -314,7 +292,7 @@ void describe('an import of attachments', () => {
     const bytes = Buffer.from('{"architecture":"","os":""}');
     const config = await putContent(folder, OCI_CONFIG, bytes);
     const built = buildAttachment(image.digest, 'signed', { bond: 'sig', config });
-    await list(folder, await put(folder, built), { [REF_NAME]: `sha256-${hexOf(image.digest)}.sig` });
+    await listInLayout(folder, await putAttachment(folder, built), { [REF_NAME]: `sha256-${hexOf(image.digest)}.sig` });
     const { attachments } = await bring(`oci:${folder}`);
     assert.equal(attachments[0]!.artifactType, OCI_CONFIG);
   });

@@ -4,15 +4,8 @@ import { describe, it } from 'node:test';
 import { hasCode, MirrorError } from '../../src/errors.ts';
 import { type Digest, digestOf, hexOf, parseDigest } from '../../src/oci/oci.ts';
 import { type OpenAttachments, openAttachments } from '../../src/store/attachments.ts';
-import { ATTACHMENT_MANIFESTS_MAX_BYTES, AttachmentTable } from '../../src/store/attachments-table.ts';
 import type { OpenFile } from '../../src/store/disk.ts';
-import {
-  ATTACHMENT_GRACE_MS,
-  ATTACHMENT_MAX_BYTES,
-  ATTACHMENTS_MAX_BYTES,
-  type Attachment,
-  type Attachments,
-} from '../../src/store/store.ts';
+import { ATTACHMENT_GRACE_MS, ATTACHMENT_MAX_BYTES, type Attachment, type Attachments } from '../../src/store/store.ts';
 import { realWorld, type World } from '../../src/world.ts';
 import { type BuiltAttachment, buildAttachment } from '../support/memory-attachments.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
@@ -311,42 +304,5 @@ void describe('attachments on a disk', () => {
       ['fulfilled', 'rejected', 'fulfilled'],
     );
     assert.deepEqual(await whole(disk, attachments), [one.digest, two.digest]);
-  });
-});
-
-void describe('the table of attachments', () => {
-  const made = (at: number, size: number, manifestSize: number): Attachment => ({
-    subject: SUBJECT,
-    bond: 'subject',
-    manifest: { mediaType: 'm', digest: digestOf(Buffer.from(`manifest ${at}`)), size: manifestSize },
-    artifactType: '',
-    annotations: {},
-    contents: [{ mediaType: 'c', digest: digestOf(Buffer.from(`content ${at}`)), size, annotations: {} }],
-  });
-
-  void it('holds 2 GiB and not a byte more', () => {
-    const table = new AttachmentTable();
-    const count = ATTACHMENTS_MAX_BYTES / ATTACHMENT_MAX_BYTES;
-    for (let at = 0; at < count; at++) {
-      const one = made(at, ATTACHMENT_MAX_BYTES - 100, 100);
-      table.demandRoom(one);
-      assert.ok(table.take(one));
-    }
-    const more = made(count, 0, 1);
-    assert.throws(
-      () => table.demandRoom(more),
-      error => hasCode(error, 'LIMIT_EXCEEDED'),
-    );
-    assert.equal(table.take(more), false);
-  });
-
-  void it('holds manifests that memory has room for, and no more', () => {
-    const table = new AttachmentTable();
-    const count = ATTACHMENT_MANIFESTS_MAX_BYTES / ATTACHMENT_MAX_BYTES;
-    for (let at = 0; at < count; at++) assert.ok(table.take(made(at, 0, ATTACHMENT_MAX_BYTES)));
-    assert.throws(
-      () => table.demandRoom(made(count, 0, 1)),
-      error => hasCode(error, 'LIMIT_EXCEEDED'),
-    );
   });
 });
