@@ -3,7 +3,7 @@
  * a bundle says of itself is what its policy says. Refuses to know where it came from, and what was in force before. Spec:
  * policy/POLICY.md, "Bundles".
  */
-import { asMirrorError, hasCode, MirrorError } from '../errors.ts';
+import { hasCode, MirrorError } from '../errors.ts';
 import type { PolicyDemand } from '../identity/policy-demand.ts';
 import { loadPolicy, policyFiles } from '../policy/parse.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -43,8 +43,8 @@ function within<T>(file: string, load: () => T): T {
   try {
     return load();
   } catch (error) {
-    const { code, message } = asMirrorError(error, 'POLICY_INVALID', 'not read');
-    throw new MirrorError(code, `${file}: ${message}`, { cause: error });
+    if (!(error instanceof MirrorError)) throw error;
+    throw new MirrorError(error.code, `${file}: ${error.message}`, { cause: error });
   }
 }
 
