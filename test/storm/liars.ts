@@ -6,6 +6,7 @@
  */
 import type { Ground } from '../../src/cli/ground.ts';
 import { MirrorError } from '../../src/errors.ts';
+import { encodeItem } from '../../src/peers/intake.ts';
 import { CHUNK_BYTES } from '../../src/proof/proof.ts';
 import type { Content, Hashes } from '../../src/store/store.ts';
 import type { LaneWire } from '../../src/peers/wire.ts';
@@ -29,6 +30,8 @@ const GARBLED = 0.5;
 /** How often old things are said again, in milliseconds, and how many are kept, from the oldest on. */
 const REPLAY_MS = 700;
 const REPLAYS_KEPT = 200;
+/** So many of them are the first roster. */
+const ROSTERS = 0.1;
 
 /** The ground of a node that tells `lie`. */
 export function liarsGround(ground: Ground, lie: Lie, chance: Chance): Ground {
@@ -121,8 +124,8 @@ const falseSizes = (hashes: Hashes): Hashes => ({
   known: digest => hashes.known(digest),
 });
 
-/** Makes a wire say again what it heard. */
-export function replaying(wire: MemoryWire, world: World, chance: Chance): void {
+/** Makes a wire say again what it heard, and the roster that was in force when its node began. */
+export function replaying(wire: MemoryWire, world: World, chance: Chance, roster: () => string | undefined): void {
   const heard: { topic: string; message: Uint8Array }[] = [];
   const subscribe = wire.subscribe.bind(wire);
   wire.subscribe = (topic, judge) =>
@@ -135,7 +138,8 @@ export function replaying(wire: MemoryWire, world: World, chance: Chance): void 
       await world.sleep(REPLAY_MS);
       if (heard.length === 0) continue;
       const { topic, message } = chance.pick(heard);
-      await wire.publish(topic, message);
+      const first = chance.happens(ROSTERS) ? roster() : undefined;
+      await wire.publish(topic, first === undefined ? message : encodeItem('roster', first));
     }
   })();
 }

@@ -15,6 +15,8 @@ const MOST_HOSTILE = 0.7;
 const FALSE_BYTES = 0.4;
 /** So many images are at first with the hostile nodes alone. */
 const LATE = 0.4;
+/** So many pulls are cut off by a loss of power. */
+const LOST_POWER = 0.15;
 
 export interface Cast {
   readonly name: string;
@@ -124,14 +126,24 @@ function pulls(chance: Chance, cast: readonly Cast[], pictures: readonly Picture
   const first = Math.min(SETTLED_MS, ms / 2);
   const honest = honestOf(cast);
   const count = Math.ceil((chance.whole(3, 6) * ms) / MINUTE_MS);
-  const pull = (): Action => ({
+  const pull = (): Action & { readonly kind: 'pull' } => ({
     at: chance.whole(chance.happens(0.8) ? first : 1_000, ms - 1_000),
     kind: 'pull',
     node: chance.pick(honest),
     image: chance.pick(pictures).name,
     by: chance.pick(['tag', 'digest', 'digest']),
   });
-  return Array.from({ length: count }, pull);
+  return Array.from({ length: count }, pull).flatMap(one =>
+    chance.happens(LOST_POWER) ? losingPower(chance, one) : [one],
+  );
+}
+
+/** A pull in which the node loses its power, and the same one once it is back. */
+function losingPower(chance: Chance, pull: Action & { readonly kind: 'pull' }): Action[] {
+  const at = pull.at + chance.whole(100, 2_000);
+  const down = chance.whole(200, 2_000);
+  const again = at + down + chance.whole(500, 8_000);
+  return [pull, { at, kind: 'kill', node: pull.node, power: true, ms: down }, { ...pull, at: again }];
 }
 
 function troubles(chance: Chance, cast: readonly Cast[], pictures: readonly Picture[], ms: number): Action[] {

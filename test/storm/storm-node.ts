@@ -158,6 +158,7 @@ export class StormNode {
       spool: { maxBytes: SPOOL_BYTES },
       log: { level: 'info' },
     };
+    let first: string | undefined;
     const life = new AbortController();
     this.#ends.push(life);
     const ground = await layGround(config, world, { debug: silent, info: note, warn: note }, life.signal, {
@@ -166,7 +167,7 @@ export class StormNode {
         control: async ({ greet }) => {
           const wire = network.control.wire(this.peer, greet, `${this.host}:${CONTROL_PORT}`);
           network.join(this.host, wire);
-          if (lie === 'replay') replaying(wire, world, lying);
+          if (lie === 'replay') replaying(wire, world, lying, () => first);
           this.#stage.started(this, wire);
           this.wire = wire;
           return wire;
@@ -177,6 +178,7 @@ export class StormNode {
         },
       },
     });
+    first = ground.members.roster.jwt;
     this.ground = lie ? liarsGround(ground, lie, lying) : ground;
     this.running = await startNode(this.ground, () => Promise.resolve([]));
     this.troubledAt = scheduler.now;
