@@ -65,10 +65,13 @@ export class Fields {
 
   /** Refuses the field `key`. @throws the reader's code */
   fail(key: string, what: string): never {
-    throw new MirrorError(
-      this.#code,
-      `${this.#where}${key && `${this.#where.endsWith(': ') ? '' : '.'}${key}`}: ${what}`,
-    );
+    const place = this.#at(key);
+    throw new MirrorError(this.#code, `${place}${place.endsWith(': ') ? '' : ': '}${what}`);
+  }
+
+  /** The file and the path of `key`. */
+  #at(key: string): string {
+    return `${this.#where}${key && `${this.#where.endsWith(': ') ? '' : '.'}${key}`}`;
   }
 
   /** Runs `parse`; whatever it refuses is told as the fault of `key`. @throws the reader's code */
@@ -133,7 +136,7 @@ export class Fields {
 
   /** A reader for `value`, which stood at `key`. */
   nested(key: string, value: unknown): Fields {
-    return new Fields(value, `${this.#where}${this.#where.endsWith(': ') ? '' : '.'}${key}`, this.#code);
+    return new Fields(value, this.#at(key), this.#code);
   }
 
   /** A list of mappings, at most `most`; empty where it is missing. */

@@ -8,8 +8,8 @@ import { MirrorError } from '../errors.ts';
 /** The longest pattern, and the longest subject that can match one, in characters. */
 export const PATTERN_MAX = 512;
 export const SUBJECT_MAX = 512;
-/** The most ways in which a pattern may try a subject. */
-const WAYS_MAX = 2 ** 27;
+/** The most ways in which a pattern may try a subject; each may look at the whole of it. */
+const WAYS_MAX = 2 ** 20;
 
 const PART =
   /(?<group>\((?:\?:)?)|(?<close>\))|(?<repeat>[*+?]|\{[0-9]{1,3}(?:,[0-9]{0,3})?\})|(?<or>\|)|(?<atom>\[(?:\\[dwDWsS[\]\\^$.*+?(){}|/-]|[^\]\\])+\]|\\[dwDWsS[\]\\^$.*+?(){}|/]|[^\\()[\]{}*+?|^$])/gy;

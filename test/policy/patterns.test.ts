@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseRegistry, parseRepository } from '../../src/oci/oci.ts';
 import { parsePattern, Patterns } from '../../src/policy/patterns.ts';
+import { cost } from '../support/fuzz.ts';
 
 const find = (texts: readonly string[], name: string): string | undefined => {
   const slash = name.indexOf('/');
@@ -82,4 +83,33 @@ void test('which pattern decides never depends on their order', () => {
       assert.equal(find(list, name), find(list.toReversed(), name));
     }),
   );
+});
+
+void test('the narrowest pattern that covers all of another is found', () => {
+  const texts = ['**', 'r.test/**', 'r.test/a/*', 'r.test/a/**', 'r.test/a/b'];
+  const patterns = new Patterns(texts.map(text => ({ pattern: parsePattern(text), value: true })));
+  const covering = (text: string): string | undefined => patterns.covering(parsePattern(text))?.pattern.text;
+  for (const [text, by] of [
+    ['r.test/a/b', 'r.test/a/b'],
+    ['r.test/a/c', 'r.test/a/*'],
+    ['r.test/a/*', 'r.test/a/*'],
+    ['r.test/a/**', 'r.test/a/**'],
+    ['r.test/a/b/*', 'r.test/a/**'],
+    ['r.test/a/b/**', 'r.test/a/**'],
+    ['r.test/*', 'r.test/**'],
+    ['q.test/a', '**'],
+    ['**', '**'],
+  ] as const)
+    assert.equal(covering(text), by, text);
+  assert.equal(new Patterns([]).covering(parsePattern('r.test/a')), undefined);
+});
+
+void test('ten thousand patterns are no slower than one', () => {
+  const texts = Array.from({ length: 10_000 }, (_, at) => `r.test/team-${at}/${['app', '*', '**'][at % 3]}`);
+  const patterns = new Patterns(texts.map(text => ({ pattern: parsePattern(text), value: true })));
+  const [registry, repository] = [parseRegistry('r.test'), parseRepository(`${'a/'.repeat(120)}b`)];
+  const ms = cost(() => {
+    for (let times = 0; times < 1_000; times += 1) patterns.find(registry, repository);
+  });
+  assert.ok(ms < 500, `${ms} ms for a thousand of the longest names`);
 });

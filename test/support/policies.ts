@@ -33,3 +33,10 @@ export async function writePolicy(file: string, text: string): Promise<void> {
   for (const [name, bytes] of files) await writeFile(join(dirname(file), name), bytes);
   await writeFile(file, whole);
 }
+
+/** When the policies of `whole` are issued: 2026-11-20, in ms since 1970. */
+export const ISSUED_AT = Date.UTC(2026, 10, 20);
+
+/** A policy of the language, without an end unless `metadata` says one; `rest` is all below its head. */
+export const whole = (rest: string, metadata = ''): string =>
+  `apiVersion: pinnace.policy/v1\nkind: MirrorPolicy\nmetadata: {name: test, serial: 1, issuedAt: 2026-11-20T00:00:00Z${metadata}}\n${rest}`;
