@@ -112,7 +112,7 @@ export class PeersNode implements OpenPeers {
       return await this.#plane.questions.referrers(peer, subject, signal);
     } catch (error) {
       // A node of an older version takes no such stream, and is as good for content as before.
-      if (hasCode(error, 'FRAME_INVALID', 'TIMED_OUT')) this.#failed(peer, error, signal);
+      if (hasCode(error, 'FRAME_INVALID', 'LIMIT_EXCEEDED', 'TIMED_OUT')) this.#failed(peer, error, signal);
       throw error;
     }
   }

@@ -103,7 +103,7 @@ export interface Peers {
   stateTags(tags: readonly TagStatement[]): Promise<void>;
   /** Asks `peer` for its proof. @throws PEER_UNREACHABLE, CONTENT_ABSENT, PROOF_INVALID, TIMED_OUT */
   proof(peer: PeerId, digest: Digest, size: number, signal: AbortSignal): Promise<Proof>;
-  /** Asks `peer` what it has about `subject`. @throws PEER_UNREACHABLE, FRAME_INVALID, TIMED_OUT, ROLE_MISSING */
+  /** Asks `peer` what it has about `subject`. @throws PEER_UNREACHABLE, FRAME_INVALID, LIMIT_EXCEEDED, TIMED_OUT, ROLE_MISSING, STOPPED */
   referrers(peer: PeerId, subject: Digest, signal: AbortSignal): Promise<readonly Referrer[]>;
   /**
    * Bytes of `digest` from chunk boundary `offset` to `offset + length`, in order, over a lane. Ends the lane's request

@@ -73,7 +73,7 @@ export class Questions {
     });
   }
 
-  /** Asks a connected peer what it has about `subject`. @throws PEER_UNREACHABLE, FRAME_INVALID, TIMED_OUT, ROLE_MISSING, STOPPED */
+  /** Asks a connected peer what it has about `subject`. @throws PEER_UNREACHABLE, FRAME_INVALID, LIMIT_EXCEEDED, TIMED_OUT, ROLE_MISSING, STOPPED */
   async referrers(peer: PeerId, subject: Digest, signal: AbortSignal): Promise<readonly Referrer[]> {
     return this.#ask(peer, REFERRERS_PROTOCOL, REFERRERS_LIMITS, subject, signal, parseReferrers);
   }

@@ -4,11 +4,14 @@ import { verifyPeer } from '../../src/identity/key.ts';
 import type { OpenMembers } from '../../src/identity/members.ts';
 import type { Digest, PeerId } from '../../src/oci/oci.ts';
 import type { ControlEvent, Giver, Holding, OwnKey, Referrer } from '../../src/peers/peers.ts';
-import { createPeers, type OpenPeers, type PeersConfig } from '../../src/peers/peers-node.ts';
+import { createPeers, type OpenPeers, type PeersConfig, type Wires } from '../../src/peers/peers-node.ts';
+import { createLaneWire } from '../../src/peers/wire-lane.ts';
+import { createControlWire } from '../../src/peers/wire-libp2p.ts';
 import { type Root, rootOf, Prover, type Proof } from '../../src/proof/proof.ts';
 import type { Keep } from '../../src/world.ts';
 import { realWorld } from '../../src/world.ts';
 import { type ClusterNode, makeCluster, memoryKeep, type TestCluster } from '../support/cluster.ts';
+import { tapped } from '../support/tapped-wire.ts';
 
 export interface TestNode {
   readonly node: ClusterNode;
@@ -16,6 +19,8 @@ export interface TestNode {
   readonly peers: OpenPeers;
   readonly members: OpenMembers;
   readonly records: ControlEvent[];
+  /** All that it received on the control plane. */
+  readonly heard: Uint8Array[];
   readonly doubts: [PeerId, Digest][];
   readonly keeps: { nodes: Keep; tags: Keep };
   readonly keepsOfMembers: { roster: Keep; credentials: Keep };
@@ -81,6 +86,11 @@ export class Ground {
       bootstrap: draft.bootstrap ?? [],
       ...draft.config,
     };
+    const heard: Uint8Array[] = [];
+    const wires: Wires = {
+      control: async options => tapped(await createControlWire(options), heard),
+      lane: createLaneWire,
+    };
     const record = async (event: ControlEvent): Promise<void> => void records.push(event);
     const log = (): void => undefined;
     const peers = await createPeers({
@@ -93,6 +103,7 @@ export class Ground {
       log,
       keeps,
       config,
+      wires,
       signal: stop.signal,
     });
     const running: TestNode = {
@@ -101,6 +112,7 @@ export class Ground {
       peers,
       members,
       records,
+      heard,
       doubts,
       keeps,
       keepsOfMembers,
