@@ -1,4 +1,5 @@
 /** What a command is: a name, its help, and a function from arguments to work. One file a command; main.ts lists them. */
+import type { Kind } from '../errors.ts';
 import type { World } from '../world.ts';
 
 /** The outside of a command, so that tests run it in process. */
@@ -36,3 +37,6 @@ export interface Command {
 
 /** The exit code of a check that did its work and has something to report: a case that fails, an image without a pin. */
 export const FOUND = 1;
+
+/** Exit codes by the kind of error; 70 is a defect. */
+export const EXIT: Readonly<Record<Kind, number>> = { invalid: 64, denied: 3, absent: 4, hostile: 5, unavailable: 69 };

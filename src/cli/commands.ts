@@ -11,6 +11,13 @@ import { pinsCheck } from './pins-check.ts';
 import { pinsGenerate } from './pins-generate.ts';
 import { pinsPrune } from './pins-prune.ts';
 import { pinsUpdate } from './pins-update.ts';
+import { policyDiff } from './policy-diff.ts';
+import { policyExplain } from './policy-explain.ts';
+import { policyLint } from './policy-lint.ts';
+import { policyMigrate } from './policy-migrate.ts';
+import { policyTest } from './policy-test.ts';
+import { policySign } from './policy-sign.ts';
+import { policyVerify } from './policy-verify.ts';
 import { pullCommand } from './pull.ts';
 import { remove } from './remove.ts';
 import { revoke } from './revoke.ts';
@@ -19,6 +26,7 @@ import { run } from './run.ts';
 import { status } from './status.ts';
 import { tagsAdopt, tagsForget, tagsList } from './tags.ts';
 import { tokenCreate } from './token.ts';
+import { verifyImage } from './verify-image.ts';
 import { version } from './version.ts';
 import { why } from './why.ts';
 
@@ -37,6 +45,14 @@ export const commands: readonly Command[] = [
   importCommand,
   pullCommand,
   remove,
+  policyLint,
+  policyTest,
+  policyExplain,
+  policyDiff,
+  policyMigrate,
+  policySign,
+  policyVerify,
+  verifyImage,
   pinsGenerate,
   pinsUpdate,
   pinsCheck,

@@ -11,7 +11,7 @@ import { openLayout } from '../store/layout.ts';
 import type { Store } from '../store/store.ts';
 import { readText } from './bounded-file.ts';
 import type { Command, Io } from './command.ts';
-import { LAYOUT_DIR, loadConfig } from './config.ts';
+import { type Config, LAYOUT_DIR, loadConfig } from './config.ts';
 import { CONFIG_DEFAULT } from './control-client.ts';
 import { kubeImages, type NamedImage, readImage } from './kube-images.ts';
 
@@ -66,7 +66,7 @@ async function manifestFiles(path: string): Promise<readonly string[]> {
 
 async function nodeImages({ config }: Readonly<Record<string, unknown>>, io: Io): Promise<readonly Sourced[]> {
   const file = typeof config === 'string' ? config : CONFIG_DEFAULT;
-  const store = await storeOf(file, io);
+  const store = await openStoreOf(await loadConfig(file, path => readFile(path, 'utf8')), io);
   const images = await store.images();
   // Names of signatures are no images.
   return images
@@ -77,8 +77,8 @@ async function nodeImages({ config }: Readonly<Record<string, unknown>>, io: Io)
     });
 }
 
-async function storeOf(file: string, io: Io): Promise<Store> {
-  const { store, stateDir } = await loadConfig(file, path => readFile(path, 'utf8'));
+/** The store of a node, by its configuration. @throws CONFIG_INVALID, STATE_INVALID, STATE_NEWER, FILE_UNREADABLE */
+export async function openStoreOf({ store, stateDir }: Pick<Config, 'store' | 'stateDir'>, io: Io): Promise<Store> {
   if (store.kind === 'layout') return openLayout(realDisk, resolve(stateDir, LAYOUT_DIR), io.world);
   const { createContainerdStore } = await import('../store/containerd.ts');
   const quiet = (): undefined => undefined;

@@ -3,14 +3,11 @@
  * nothing is printed for machines but JSON on --json; an error says its code and what to do.
  */
 import { parseArgs } from 'node:util';
-import { asMirrorError, type Kind, MirrorError } from '../errors.ts';
+import { asMirrorError, MirrorError } from '../errors.ts';
 import { realWorld } from '../world.ts';
-import type { Command, Io } from './command.ts';
+import { type Command, EXIT, type Io } from './command.ts';
 import { commands } from './commands.ts';
 import { furtherPress } from './interrupt.ts';
-
-/** Exit codes by the kind of error; 70 is a defect. */
-const EXIT: Readonly<Record<Kind, number>> = { invalid: 64, denied: 3, absent: 4, hostile: 5, unavailable: 69 };
 
 /** Names and summaries, of the commands that begin with `words` where there are any. */
 const overview = (words = ''): string =>
