@@ -33,8 +33,12 @@ async function skopeoLayout(lab: Lab, signing: Signing, image: BuiltImage): Prom
   const layout = join(lab.folder, `layout-${image.digest.slice(-8)}`);
   for (const one of [tag, ...(await signing.about(image))]) {
     const from = `docker://${signing.registry.endpoint}/${repository}:${one}`;
+    // skopeo would compress the image's layers, and would write the listing of signatures anew: that one may change.
+    const kept = one === tag ? ['--preserve-digests'] : [];
     const onto = `oci:${layout}:${REGISTRY}/${repository}:${one}`;
-    await run(['skopeo', 'copy', '--all', '--src-tls-verify=false', from, onto], { netns: signing.host.netns });
+    await run(['skopeo', 'copy', '--all', ...kept, '--src-tls-verify=false', from, onto], {
+      netns: signing.host.netns,
+    });
   }
   return layout;
 }
