@@ -1,9 +1,9 @@
 /**
  * Golden files of what the issuer signs: the same bytes for the same words. `credential`, `roster` and the token's digest
- * are what N−1 wrote and reads; `handover` and `roster-handed-over` are new with N.
+ * are what N−1 wrote and reads; `handover`, `roster-handed-over` and `roster-policy` are new with N.
  */
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, createPublicKey } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { EPOCH_SEQS, issueHandover } from '../../src/identity/handover.ts';
@@ -11,6 +11,7 @@ import { issueCredential, readCredential } from '../../src/identity/credential.t
 import { issuerOf } from '../../src/identity/issuer.ts';
 import { deriveSeed, privateKeyOf, rawPublicKey } from '../../src/identity/key.ts';
 import { peerIdOf } from '../../src/identity/peer-id.ts';
+import { policyKeyOf } from '../../src/identity/policy-demand.ts';
 import { issueRoster, readRoster } from '../../src/identity/roster.ts';
 import { openSelf } from '../../src/identity/self.ts';
 import { formatToken, parseToken } from '../../src/identity/token.ts';
@@ -56,6 +57,14 @@ void test('a roster is written as its golden file, and read back', async () => {
   await same('roster', jwt);
   const roster = await readRoster(jwt, issuer.cluster);
   assert.deepEqual([roster.seq, [...roster.revoked]], [7, [...revoked]]);
+});
+
+void test('a roster that says whose policies count is written as its golden file, and read back', async () => {
+  const keys = ['alice', 'bob'].map(word => policyKeyOf(createPublicKey(key(word)), word));
+  const policy = { keys, threshold: 2, requireSigned: true, lowestSerial: 40 };
+  const jwt = await issueRoster(issuer, { seq: 8, issuedAt, revoked: new Map(), policy });
+  await same('roster-policy', jwt);
+  assert.deepEqual((await readRoster(jwt, issuer.cluster)).policy, policy);
 });
 
 void test('a handover, and a roster that carries two of them, are written as their golden files and read back', async () => {

@@ -162,7 +162,12 @@ async function start(
   const audit = memoryAudit();
   await policies.recordIn(audit, pino({ level: 'silent' }));
   return {
-    ...{ members, policies, audit, disk, marks, bundle },
+    members,
+    policies,
+    audit,
+    disk,
+    marks,
+    bundle,
     async under(jwt) {
       await members.offerRoster(jwt);
       await policies.settled();
