@@ -4,7 +4,7 @@
  */
 import { basename } from 'node:path';
 import { hasCode, MirrorError } from '../errors.ts';
-import { type Digest, digestOf, isDigest } from '../oci/oci.ts';
+import { type Digest, isDigest } from '../oci/oci.ts';
 import type { World } from '../world.ts';
 import { readAttachment, sizesOf } from './attachments-checked.ts';
 import {
@@ -73,7 +73,7 @@ export class AttachmentFiles {
       const { size } = await file.facts();
       return size === manifest.size ? readWhole(file, path, ATTACHMENT_MAX_BYTES) : undefined;
     });
-    if (!bytes || digestOf(bytes) !== manifest.digest) return undefined;
+    if (!bytes) return undefined;
     let attachment: Attachment;
     try {
       attachment = readAttachment({ subject, bond, manifest: bytes });
@@ -81,6 +81,7 @@ export class AttachmentFiles {
       if (!(error instanceof MirrorError)) throw error;
       return undefined;
     }
+    if (attachment.manifest.digest !== manifest.digest) return undefined;
     for (const [digest, size] of sizesOf(attachment)) {
       const facts = await this.#disk.facts(this.blobs.path(digest));
       if (facts?.kind !== 'file' || facts.size !== size) return undefined;

@@ -110,6 +110,7 @@ export function attachmentsConformance(name: string, make: (t: TestContext) => P
         buildAttachment(SUBJECT, 'one', { subject: undefined }),
         buildAttachment(SUBJECT, 'one', { manifests: [] }),
         buildAttachment(SUBJECT, 'one', { mediaType: 'application/vnd.oci.image.index.v1+json' }),
+        buildAttachment(SUBJECT, 'one', { layers: [1, 2].map(size => ({ mediaType: 'x', digest: OTHER, size })) }),
         { ...other, artifact: { subject: SUBJECT, bond: 'sig', manifest: other.artifact.manifest } },
         { ...other, artifact: { subject: SUBJECT, bond: 'att', manifest: other.artifact.manifest } },
         { ...other, artifact: { subject: SUBJECT, bond: 'subject', manifest: Buffer.from('no manifest') } },
@@ -142,8 +143,12 @@ export function attachmentsConformance(name: string, make: (t: TestContext) => P
       const room = ATTACHMENT_MAX_BYTES - buildAttachment(SUBJECT, Buffer.alloc(900_000)).artifact.manifest.length - 2;
       const fits = buildAttachment(SUBJECT, Buffer.alloc(room - 1));
       assert.ok((await keep(attachments, fits)).contents[1]!.size > 1_000_000);
-      const long = { annotations: { long: 'x'.repeat(ATTACHMENT_MAX_BYTES) } };
-      for (const large of [buildAttachment(SUBJECT, Buffer.alloc(room + 2)), buildAttachment(SUBJECT, 'x', long)])
+      const long = (times: number): object => ({ annotations: { long: 'x'.repeat(times * ATTACHMENT_MAX_BYTES) } });
+      for (const large of [
+        buildAttachment(SUBJECT, Buffer.alloc(room + 2)),
+        buildAttachment(SUBJECT, 'x', { ...long(1) }),
+        buildAttachment(SUBJECT, 'x', { ...long(5) }),
+      ])
         await assert.rejects(keep(attachments, large), error => hasCode(error, 'LIMIT_EXCEEDED'));
       assert.equal(attachments.of(SUBJECT).length, 1);
     });
