@@ -13,6 +13,7 @@ import { idleBench } from './bench-idle.ts';
 import { linkBench } from './bench-link.ts';
 import { localBench } from './bench-local.ts';
 import { lookupBench } from './bench-lookup.ts';
+import { policyBench } from './bench-policy.ts';
 import { shareBench } from './bench-share.ts';
 import { spreadBench } from './bench-spread.ts';
 import { transferBench } from './bench-transfer.ts';
@@ -30,6 +31,7 @@ const BENCHES: readonly Bench[] = [
   localBench,
   idleBench,
   lookupBench,
+  policyBench,
   spreadBench,
   shareBench,
   unhelpedBench,
