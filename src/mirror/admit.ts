@@ -8,26 +8,25 @@ import { asMirrorError, MirrorError } from '../errors.ts';
 import { type Digest, formatReference, type Reference } from '../oci/oci.ts';
 import type { Policy, Ruling } from '../policy/policy.ts';
 import type { Attachment } from '../store/store.ts';
-import type { Candidate, Judgement, Signed, Signers } from '../trust/trust.ts';
+import type { Candidate, Judgement, Signed } from '../trust/trust.ts';
 import { artifactsAt, type Fetched } from './artifacts.ts';
 import { candidatesIn, readAttachment } from './candidates.ts';
-import { ownerOf } from './catalogue.ts';
 import type { Rooms } from './rooms.ts';
+import type { Named } from './verdicts.ts';
 
 export type AdmitRooms = Pick<
   Rooms,
   'world' | 'policy' | 'signers' | 'attachments' | 'verdicts' | 'peers' | 'audit' | 'log' | 'life'
 >;
 
-/** A reference whose digest is known: asked for, or what its tag was resolved to. */
-export type Named = Reference & { readonly digest: Digest };
+export type { Named } from './verdicts.ts';
 
 /** Policy's ruling on a digest under a name. Who asks at once shares one search. @throws AUDIT_UNAVAILABLE */
 export function rulingOn(rooms: AdmitRooms, named: Named): Promise<Ruling> {
   const policy = rooms.policy();
-  const known = rooms.verdicts.of(ownerOf(named), named.digest, policy.hash, rooms.world.now());
+  const known = rooms.verdicts.of(named, policy.hash, rooms.world.now());
   if (known) return Promise.resolve(known);
-  return rooms.verdicts.share(ownerOf(named), named.digest, policy.hash, () => decide(rooms, named, policy));
+  return rooms.verdicts.share(named, policy.hash, () => decide(rooms, named, policy));
 }
 
 /** @throws what policy refuses it with: DENIED, PIN_MISMATCH, SIGNATURE_*, ATTESTATION_*, POLICY_EXPIRED; AUDIT_UNAVAILABLE */
@@ -45,65 +44,44 @@ export function refuse(reference: Reference, { allowed, code, rule, detail }: Ru
 
 async function decide(rooms: AdmitRooms, named: Named, policy: Policy): Promise<Ruling> {
   const { world, verdicts } = rooms;
-  const before = verdicts.last(ownerOf(named), named.digest);
+  const before = verdicts.last(named);
   const ruling = await judge(rooms, named, policy);
   await record(rooms, named, ruling, before);
-  verdicts.keep(ownerOf(named), named.digest, ruling, policy.hash, world.now());
+  verdicts.keep(named, ruling, policy.hash, world.now());
   return ruling;
 }
 
 /** Looks for signatures only where policy asks for some, and no further than to the first yes. */
 async function judge(rooms: AdmitRooms, named: Named, policy: Policy): Promise<Ruling> {
-  const { world, attachments } = rooms;
+  const { world, attachments, verdicts } = rooms;
   const { digest } = named;
   if (!policy.needsSignatures(named, digest, world.now())) return policy.admit(named, digest, [], world.now());
-  const signers = rooms.signers();
-  const signed: Signed[] = [];
-  const ruling = (): Ruling => policy.admit(named, digest, signed, world.now());
+  const under = { subject: digest, signers: rooms.signers(), by: judgedBy(policy, world.now()) };
+  const found = new Map<string, readonly Judgement[]>();
+  const ruling = (): Ruling => {
+    const all = [...found.values()].flat();
+    const signed = all.flatMap(one => one.signed);
+    return policy.admit(named, digest, signed, world.now(), all.filter(one => !one.signed.length).length);
+  };
   for (const attachment of attachments.of(digest))
-    signed.push(...(await ofAttachment(rooms, attachment, signers, policy)));
-  let latest = ruling();
-  if (latest.allowed && latest.code === undefined) return latest;
-  const known = (artifact: Digest): boolean => rooms.verdicts.knows(artifact, digest, policy.hash);
+    found.set(keyOf(ownReferrer(attachment)), await ofAttachment(rooms, attachment, under));
+  const latest = ruling();
+  if (isPlainYes(latest)) return latest;
+  const known = (referrer: Named_): boolean => {
+    const before = verdicts.known(referrer, digest, under.by);
+    if (before) found.set(keyOf(referrer), before);
+    return before !== undefined;
+  };
   for await (const fetched of artifactsAt(rooms, digest, known)) {
-    const found = shown(rooms, fetched.digest, digest, candidatesIn(fetched), signers, policy);
-    if (!found.length) continue;
+    const judgements = shown(rooms, fetched, candidatesIn(fetched), under);
+    found.set(keyOf(fetched), judgements);
+    if (!judgements.some(one => one.signed.length)) continue;
     await keep(rooms, fetched);
-    signed.push(...found);
-    latest = ruling();
-    if (latest.allowed && latest.code === undefined) return latest;
+    const now = ruling();
+    if (isPlainYes(now)) return now;
   }
-  return latest;
+  return ruling();
 }
-
-async function ofAttachment(
-  rooms: AdmitRooms,
-  attachment: Attachment,
-  signers: Signers,
-  policy: Policy,
-): Promise<readonly Signed[]> {
-  try {
-    const read = await readAttachment(rooms.attachments, attachment);
-    return shown(rooms, attachment.manifest.digest, attachment.subject, candidatesIn(read), signers, policy);
-  } catch (error) {
-    const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `reading ${attachment.manifest.digest}`);
-    rooms.log.warn({ digest: attachment.manifest.digest, code }, message);
-    return [];
-  }
-}
-
-function shown(
-  { verdicts, world }: AdmitRooms,
-  artifact: Digest,
-  subject: Digest,
-  candidates: readonly Candidate[],
-  signers: Signers,
-  policy: Policy,
-): readonly Signed[] {
-  const judge = (): Judgement[] => candidates.map(candidate => signers.judge(candidate, subject, world.now()));
-  return verdicts.judged(artifact, subject, policy.hash, judge).flatMap(({ signed }) => signed);
-}
-
 /** What holds is kept, so that this node can show it to others. That it cannot be kept changes no verdict. */
 async function keep({ attachments, log }: AdmitRooms, fetched: Fetched): Promise<void> {
   try {

@@ -4,7 +4,7 @@
  * the store and at each reload.
  */
 import { formatReference, parseReference } from '../oci/oci.ts';
-import type { Policy, Rule, Ruling } from '../policy/policy.ts';
+import type { Policy, Rule } from '../policy/policy.ts';
 import { type AdmitRooms, rulingOn } from './admit.ts';
 import type { Closure, Shared } from './catalogue.ts';
 import type { Rooms } from './rooms.ts';
@@ -27,7 +27,7 @@ export async function judgeAll(rooms: AdmitRooms, closures: readonly Closure[]):
   let againAt = Infinity;
   for (const closure of closures) {
     const { registry, repository } = closure.reference;
-    const ruling = await rulingOnImage(rooms, closure);
+    const ruling = await rulingOn(rooms, { ...closure.reference, digest: closure.target.digest });
     againAt = Math.min(againAt, ruling.until ?? Infinity, ruling.allowed ? Infinity : rooms.world.now() + AGAIN_MS);
     if (!ruling.allowed) continue;
     admitted.push(closure);
@@ -35,13 +35,6 @@ export async function judgeAll(rooms: AdmitRooms, closures: readonly Closure[]):
     if (image) shared.push(image);
   }
   return { admitted, shared, againAt };
-}
-
-/** By its name first; then by its digest, which also shows a tag that moved away from its pin. */
-async function rulingOnImage(rooms: AdmitRooms, { reference, target }: Closure): Promise<Ruling> {
-  const named = { ...reference, digest: target.digest };
-  const byName = rooms.policy().pull(named, rooms.world.now());
-  return byName.allowed ? rulingOn(rooms, named) : byName;
 }
 
 function sharedBy(policy: Policy, rule: Rule, closure: Closure): Shared | undefined {

@@ -2,10 +2,9 @@
  * What was decided about digests, and what each artifact was found to show, so that neither is judged twice. Promises: a
  * verdict holds under the policy that made it, until the time that it names; bounded. Refuses to know how one is reached.
  */
-import type { Digest } from '../oci/oci.ts';
+import { type Digest, formatReference, type Reference } from '../oci/oci.ts';
 import type { Ruling } from '../policy/policy.ts';
 import type { Judgement } from '../trust/trust.ts';
-import type { Owner } from './catalogue.ts';
 
 /** Verdicts that are kept; the oldest goes first. */
 export const VERDICTS_MAX = 16_384;
@@ -13,6 +12,9 @@ export const VERDICTS_MAX = 16_384;
 export const JUDGED_MAX = 65_536;
 /** A no for want of signatures is asked again after so many ms: one may have come. */
 export const REFUSED_MS = 10_000;
+
+/** A reference whose digest is known: asked for, or what its tag was resolved to. */
+export type Named = Reference & { readonly digest: Digest };
 
 interface Verdict {
   readonly ruling: Ruling;
@@ -30,16 +32,16 @@ export class Verdicts {
   readonly #running = new Map<string, Promise<Ruling>>();
 
   /** The ruling on a digest under a name, if one holds at `now` (ms since 1970) under the policy with `hash`. */
-  of(owner: Owner, digest: Digest, hash: string, now: number): Ruling | undefined {
-    const found = this.#verdicts.get(keyOf(owner, digest));
+  of(named: Named, hash: string, now: number): Ruling | undefined {
+    const found = this.#verdicts.get(formatReference(named));
     if (!found || found.hash !== hash || now >= (found.ruling.until ?? Infinity)) return undefined;
     const fresh = found.round === this.#round && now < found.madeAt + REFUSED_MS;
     return found.ruling.allowed || fresh ? found.ruling : undefined;
   }
 
   /** The last ruling, whether or not it holds still. */
-  last(owner: Owner, digest: Digest): Ruling | undefined {
-    return this.#verdicts.get(keyOf(owner, digest))?.ruling;
+  last(named: Named): Ruling | undefined {
+    return this.#verdicts.get(formatReference(named))?.ruling;
   }
 
   /** Something new may show what was missing: every no is asked again. */
@@ -47,13 +49,13 @@ export class Verdicts {
     this.#round += 1;
   }
 
-  keep(owner: Owner, digest: Digest, ruling: Ruling, hash: string, now: number): void {
-    put(this.#verdicts, keyOf(owner, digest), { ruling, hash, madeAt: now, round: this.#round }, VERDICTS_MAX);
+  keep(named: Named, ruling: Ruling, hash: string, now: number): void {
+    put(this.#verdicts, formatReference(named), { ruling, hash, madeAt: now, round: this.#round }, VERDICTS_MAX);
   }
 
   /** The ruling that is being reached, or the one that `decide` begins to reach. */
-  async share(owner: Owner, digest: Digest, hash: string, decide: () => Promise<Ruling>): Promise<Ruling> {
-    const key = `${keyOf(owner, digest)} ${hash}`;
+  async share(named: Named, hash: string, decide: () => Promise<Ruling>): Promise<Ruling> {
+    const key = `${formatReference(named)} ${hash}`;
     const running = this.#running.get(key);
     if (running) return running;
     const begun = decide().finally(() => this.#running.delete(key));
@@ -71,13 +73,11 @@ export class Verdicts {
     return found;
   }
 
-  /** True where the artifact was judged before. */
-  knows(artifact: Digest, subject: Digest, hash: string): boolean {
-    return this.#judged.has(`${artifact} ${subject} ${hash}`);
+  /** True where the artifact was judged before, and showed nothing. */
+  isNone(artifact: Digest, subject: Digest, hash: string): boolean {
+    return this.#judged.get(`${artifact} ${subject} ${hash}`)?.every(({ signed }) => !signed.length) ?? false;
   }
 }
-
-const keyOf = (owner: Owner, digest: Digest): string => `${owner} ${digest}`;
 
 function put<V>(map: Map<string, V>, key: string, value: V, most: number): void {
   map.delete(key);

@@ -65,7 +65,7 @@ const refused = ({ code, rule }: Ruling): string => `refused (403 DENIED, ${code
 
 /** What an admitted index or image lists needs no ruling of its own. */
 const rulingUnder = async (rooms: WhyRooms, named: Named): Promise<Ruling> =>
-  rooms.catalogue.describe(ownerOf(named), named.digest) && !rooms.verdicts.last(ownerOf(named), named.digest)
+  rooms.catalogue.describe(ownerOf(named), named.digest) && !rooms.verdicts.last(named)
     ? {
         allowed: true,
         rule: rooms.policy().rule(named.registry, named.repository).name,
@@ -83,7 +83,7 @@ async function whetherShared(rooms: WhyRooms, { registry, repository, tag }: Ref
     const shared = rooms.catalogue
       .sharers(target.digest)
       .find(image => ownerOf(image.reference) === ownerOf(reference));
-    const ruling = rooms.verdicts.last(ownerOf(reference), target.digest);
+    const ruling = rooms.verdicts.last({ ...reference, digest: target.digest });
     const why = ruling && !ruling.allowed ? saying(ruling) : 'policy shares nothing under this name';
     const detail = `the store has ${target.digest}: ${shared ? `shared by rule ${shared.rule}` : `not shared: ${why}`}`;
     add('share', shared !== undefined, detail);
