@@ -7,8 +7,11 @@ import { after, test } from 'node:test';
 import { DOCUMENTS_MAX, INCOMING_MAX_BYTES, watchIncoming } from '../../src/cli/incoming.ts';
 import { realDisk } from '../../src/store/disk.ts';
 import { realWorld } from '../../src/world.ts';
-import { makeCluster } from '../support/cluster.ts';
+import { openPolicies } from '../../src/cli/policy-source.ts';
+import { issueRoster } from '../../src/identity/roster.ts';
+import { makeCluster, memoryKeep } from '../support/cluster.ts';
 import { memoryAudit } from '../support/memory-audit.ts';
+import { bundleOf, demandOf, person, policyText } from '../support/signed-policies.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'pinnace-incoming-'));
 after(() => rm(root, { recursive: true }));
@@ -35,7 +38,16 @@ async function watcher() {
   const warnings: unknown[] = [];
   const log = { debug: noLine, info: noLine, warn: ({ code }: { code?: unknown }) => void warnings.push(code) };
   const edges = { disk: realDisk };
-  const ended = watchIncoming({ config: { stateDir }, edges, members, audit, log, world, life: life.signal });
+  await writeFile(`${stateDir}.yaml`, policyText({ serial: 1 }));
+  const policy = await openPolicies({
+    disk: realDisk,
+    file: `${stateDir}.yaml`,
+    bundleKeep: memoryKeep(),
+    marksKeep: memoryKeep(),
+    cluster: cluster.id,
+    members,
+  });
+  const ended = watchIncoming({ config: { stateDir }, edges, members, policy, audit, log, world, life: life.signal });
   await looked.promise;
   const look = async (times = 1): Promise<void> => {
     for (let i = 0; i < times; i++) {
@@ -49,7 +61,7 @@ async function watcher() {
     go();
     await ended;
   };
-  return { cluster, folder, members, audit, warnings, look, end };
+  return { cluster, folder, members, policy, audit, warnings, look, end };
 }
 
 void test('a roster that is dropped is taken, and its file goes', async () => {
@@ -151,5 +163,39 @@ void test('what cannot be read holds back nothing that comes after it, and is to
   await mkdir(join(folder, 'a.jwt'));
   await look(2);
   assert.deepEqual(warnings, ['FILE_UNREADABLE', 'FILE_UNREADABLE'], 'again where it is new');
+  await end();
+});
+
+void test('a policy bundle is in force, after the roster beside it that names its signers, and its file goes', async () => {
+  const { cluster, folder, members, policy, look, end } = await watcher();
+  const alice = person();
+  const roster = { seq: 2, issuedAt: realWorld.now(), revoked: new Map(), policy: demandOf([alice]) };
+  await writeFile(join(folder, 'a.policy.json'), bundleOf(cluster.id, { serial: 7 }, [alice]));
+  await writeFile(join(folder, 'b.jwt'), await issueRoster(cluster.issuer, roster));
+  await look(2);
+  assert.deepEqual([members.roster.seq, policy.now().serial, members.policy?.serial], [2, 7, 7]);
+  assert.deepEqual(await readdir(folder), []);
+  await end();
+});
+
+void test('a policy bundle that does not hold, or is too large, is recorded and put aside', async () => {
+  const { cluster, folder, policy, audit, look, end } = await watcher();
+  await writeFile(join(folder, 'a.policy.json'), bundleOf(cluster.id, { serial: 7 }, [person()]));
+  await writeFile(join(folder, 'b.policy.json'), Buffer.alloc(INCOMING_MAX_BYTES + 1));
+  await writeFile(join(folder, 'c.policy.json'), '{}');
+  audit.broken = true;
+  await look(3);
+  assert.equal((await readdir(folder)).filter(name => name.endsWith('.refused')).length, 0);
+  audit.broken = false;
+  await look();
+  assert.deepEqual(
+    audit.of('policy.refused').map(({ code }) => code),
+    ['POLICY_UNSIGNED', 'LIMIT_EXCEEDED', 'BUNDLE_INVALID'],
+  );
+  assert.deepEqual(
+    (await readdir(folder)).sort(),
+    ['a', 'b', 'c'].map(name => `${name}.policy.json.refused`),
+  );
+  assert.equal(policy.now().serial, 1);
   await end();
 });
