@@ -23,7 +23,7 @@ export const policyDiff: Command = {
   name: 'policy diff',
   summary: 'show what one policy means otherwise than another: rules by field, pins, keys, roots',
   usage: `pinnace policy diff A B [--json]
-  A, B          policy files; the files that they name are read, too
+  A, B          policies with the files that they name, or bundles: pinnace policy verify looks at who signed them
 `,
   options: {},
   async run({ positionals }, io) {

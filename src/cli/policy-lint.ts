@@ -9,7 +9,7 @@ export const policyLint: Command = {
   name: 'policy lint',
   summary: 'check a policy file, and say what in it deserves a second look',
   usage: `pinnace policy lint FILE [--strict] [--at TIME] [--json]
-  FILE          a policy; the files that it names are read, too
+  FILE          a policy with the files that it names, or a bundle: pinnace policy verify looks at who signed it
   --strict      exit 1 where there is a warning
 ${AT_USAGE}
 `,

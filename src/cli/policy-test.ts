@@ -31,7 +31,15 @@ export const policyTest: Command = {
   summary: 'run a file of cases against a policy; --against shows what another one would change',
   usage: `pinnace policy test POLICY CASES [--against OTHER] [--at TIME] [--json]
   POLICY           the policy that the cases are about
-  CASES            a list of {reference, digest, signedBy, attestedBy, at, node, expect}; see policies/*.cases.yaml
+  CASES            YAML: {at: TIME, cases: [CASE, …]}; see policies/*.cases.yaml. A CASE has
+                     reference   registry/repository with a tag or a digest
+                     digest      asks about the image that has it; without one, what the mirror makes of the name
+                     signedBy    authorities, or {authority, format: bundle | legacy, signedAt: TIME}
+                     attestedBy  {authority, predicateType, predicate, format, signedAt}
+                     untrusted   so many signatures more that hold for no authority
+                     at          its own time
+                     node, size  {zone, roles} that asks this node for so many bytes of it
+                     expect      {decision: allow | deny | upstream, rule, code, share: true | false}
   --against OTHER  another policy: shows the cases that it decides otherwise
 ${AT_USAGE}                Exit code 1 where a case fails.
 `,

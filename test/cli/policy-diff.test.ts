@@ -1,7 +1,9 @@
 /** `pinnace policy diff`: what means the same is no change, and every change of meaning is one, by its field. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { bundlePolicy, signPolicy } from '../../src/trust/policy-bundle.ts';
 import { digest, exits, freshFolder, pinnace } from '../support/command-line.ts';
+import { person } from '../support/signed-policies.ts';
 import { keyText, policyText } from './policy-ground.ts';
 
 const folder = await freshFolder();
@@ -139,4 +141,25 @@ void test('for a person each change is a line with its sign', async () => {
   assert.match(out, /^rules\n {2}~ r\.action: allow -> deny\n/);
   assert.ok(out.includes(`  + r.test/c:1: ${C}\n`));
   exits(await pinnace('policy', 'diff', files[0]!), 64);
+});
+
+void test('a signed bundle is compared as the policy that it was made of', async () => {
+  const text = policyText(
+    'rules: [{name: r, match: r.test/*, pins: {files: [a.lock]}}]',
+    'name: p, serial: 3, issuedAt: 2026-11-20T00:00:00Z, expiresAt: 2027-01-01T00:00:00Z',
+  );
+  const file = await folder.put('plain.yaml', text);
+  const sealed = bundlePolicy({
+    cluster: 'c'.repeat(32),
+    name: 'p',
+    serial: 3,
+    issuedAt: Date.parse('2026-11-20T00:00:00Z'),
+    expiresAt: Date.parse('2027-01-01T00:00:00Z'),
+    policy: text,
+    files: new Map([['a.lock', await folder.text('a.lock')]]),
+  });
+  const bundle = await folder.put('p.policy.json', Buffer.from(signPolicy(sealed, person())).toString());
+  const { json } = exits(await pinnace('policy', 'diff', file, bundle, '--json'), 0);
+  assert.deepEqual(differing(json.changes as Record<string, Changes>), []);
+  assert.match(exits(await pinnace('policy', 'explain', 'r.test/a:1', bundle), 0).out, /pinned to/);
 });
