@@ -89,13 +89,16 @@ const limited = (seq: number, how: Partial<Statement> = {}): Uint8Array => {
 void test('a spoilt list of limited holdings is refused by its code, and what was known before stays', async () => {
   const { table, world } = await controlRoom(here, [evil]);
   table.limited.take(limited(1), evil.peer);
+  const good = [limited(2), limited(3)];
   const hostile = fc.oneof(
-    spoilt(limited(2), limited(3)),
+    spoilt(...good),
     fc.constantFrom(limited(1), limited(0), limited(2, { signer: here.peer }), limited(2, { start: 0 })),
     fc.uint8Array({ maxLength: 400 }),
   );
   fuzz(
     fc.property(hostile, bytes => {
+      // Changes that undo each other spoil nothing.
+      if (good.some(one => Buffer.compare(one, bytes) === 0)) return;
       const refused = refusedOr(() => (table.limited.take(bytes, evil.peer), true)) === undefined;
       assert.ok(refused);
       assert.equal(table.holdings.find(digest('a'), world.now()).length, 1);
