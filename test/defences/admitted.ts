@@ -68,8 +68,8 @@ export const ADMITTED: readonly Defence[] = [
   {
     defence: 'A registry must be configured',
     file: 'policy/decide.ts',
-    find: '(rules.mirrorsAll ? name : undefined)',
-    replace: 'name',
+    find: '(rules.mirrorsAll ? host : undefined)',
+    replace: 'host',
     test: 'mirror/answers.test.ts',
     named: 'a registry that policy does not list is not mirrored, and no holder is looked for',
     code: 'NOT_MIRRORED',

@@ -1,5 +1,6 @@
 /** The whole table of defences, by the promise of README that each of them keeps. */
 import { ADMITTED } from './admitted.ts';
+import { ADMITTED_BY_POLICY } from './admitted-by-policy.ts';
 import { BY_DIGEST } from './by-digest.ts';
 import type { Defence } from './defence.ts';
 import { NAMED_BY_ISSUER } from './named-by-issuer.ts';
@@ -17,6 +18,7 @@ export const TABLE: readonly Defence[] = [
   ...NAMED_ON_LANES,
   ...BY_DIGEST,
   ...ADMITTED,
+  ...ADMITTED_BY_POLICY,
   ...RECORDED,
   ...NEVER_WORSE,
   ...NEVER_WORSE_BY_PEERS,

@@ -65,7 +65,7 @@ void test('an exception does not outlast the policy', () => {
 void test('what is not one digest, for one pattern, with an end within 90 days is refused with its place', () => {
   const at = (text: string, place: string): readonly [string, string] => [`exceptions: [${text}]`, place];
   load(`exceptions: [${exception('', '2027-02-18T00:00:00Z')}]`);
-  refuses([
+  refuses('POLICY_INVALID', [
     at(exception('', '2027-02-18T00:00:01Z'), 'exceptions[0].expiresAt: must be at most 90 days'),
     at(exception().replace(/, expiresAt: [^}]*/, ''), 'exceptions[0].expiresAt: '),
     at(exception().replace('reason: INC-1, ', ''), 'exceptions[0].reason: '),

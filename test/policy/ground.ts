@@ -1,7 +1,7 @@
 /** What the tests of the policy room share: texts and files of a policy, and what is said of a reference. */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { hasCode, type MirrorError } from '../../src/errors.ts';
+import { type Code, hasCode, type MirrorError } from '../../src/errors.ts';
 import { type Digest, parseDigest, parseReference, parseTagReference } from '../../src/oci/oci.ts';
 import { loadPolicy } from '../../src/policy/parse.ts';
 import type { Policy, Rule, Signed } from '../../src/policy/policy.ts';
@@ -50,12 +50,12 @@ export const ref = parseReference;
 export const tag = parseTagReference;
 
 /** Each of `texts` is refused with `code`, at the place that stands beside it. */
-export function refuses(texts: readonly (readonly [rest: string, place: string])[], code = 'POLICY_INVALID'): void {
+export function refuses(code: Code, texts: readonly (readonly [rest: string, place: string])[]): void {
   for (const [rest, place] of texts)
     assert.throws(
       () => load(rest),
       (error: MirrorError) => {
-        assert.ok(hasCode(error, code as 'POLICY_INVALID'), `${rest}: ${String(error)}`);
+        assert.ok(hasCode(error, code), `${rest}: ${String(error)}`);
         assert.ok(error.message.startsWith(`p.yaml: ${place}`), `${rest}: ${error.message}`);
         return true;
       },

@@ -50,7 +50,7 @@ void test('keyless names a root and identities, and needs a log of certificates,
 void test('what could let in anybody, or nobody, is refused with its place', () => {
   const at = (text: string, place: string): readonly [string, string] => [`${ROOT}authorities: {x: ${text}}`, place];
   const keyless = (inside: string, more = ''): string => `{keyless: {trustRoot: corp, ${inside}}${more}}`;
-  refuses([
+  refuses('POLICY_INVALID', [
     at('{}', 'authorities.x: must have either'),
     at(
       `{key: {file: a.pub}, keyless: {trustRoot: corp, identities: [${IDENTITY}]}}`,

@@ -94,7 +94,7 @@ void test('a bare ** needs the word shareEverything, and so do defaults that let
 });
 
 void test('two equal patterns are refused, in one rule or in two', () => {
-  refuses([
+  refuses('POLICY_INVALID', [
     ['rules: [{name: a, match: r.test/a/*}, {name: b, match: r.test/a/*}]', 'rules: the pattern'],
     ['rules: [{name: a, match: [r.test/a, r.test/a]}]', 'rules: the pattern'],
   ]);
@@ -102,7 +102,7 @@ void test('two equal patterns are refused, in one rule or in two', () => {
 
 void test('what a rule may not say is refused with its place', () => {
   const at = (rest: string, place: string): readonly [string, string] => [`${KEYS}${one(rest)}`, `rules[0]${place}`];
-  refuses([
+  refuses('POLICY_INVALID', [
     ['rules: [{match: r.test/a}]', 'rules[0].name: '],
     ['rules: [{name: A, match: r.test/a}]', 'rules[0].name: '],
     ['rules: [{name: defaults, match: r.test/a}]', 'rules[0].name: '],

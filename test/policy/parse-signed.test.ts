@@ -49,7 +49,7 @@ void test('what could be met by anybody, by nobody, or be meant in two ways is r
   const at = (rest: string, place: string): readonly [string, string] => [one(rest), `rules[0].${place}`];
   const attested = (rest: string, place: string): readonly [string, string] =>
     at(`attestations: [{predicateType: t, anyOf: [a], ${rest}}]`, `attestations[0]${place}`);
-  refuses([
+  refuses('POLICY_INVALID', [
     at('signatures: {}', 'signatures: must have one of'),
     at('signatures: any', 'signatures: must be a mapping'),
     at('signatures: {anyOf: []}', 'signatures.anyOf: '),
