@@ -77,18 +77,18 @@ function pull(rules: Rules, reference: Reference, now: number): Ruling {
   const rule = ruleOf(rules, registry, repository);
   const ended = expired(rules, now);
   if (ended && rules.onExpiry === 'deny') return refusal(rule.name, ended);
-  const pin = digest ?? pinOf(rules, reference);
-  if (rule.action === 'deny' && !mayBeExcused(rules, reference, pin, now)) return ruling(rule, [denied(rule)]);
-  if (rule.pins.require && tag !== undefined && pin === undefined) return ruling(rule, [unpinned(reference)]);
+  const pin = pinOf(rules, reference);
+  const exact = digest ?? pin;
+  const excused = exact !== undefined && rules.exceptions.find(registry, repository, exact, now) !== undefined;
+  if (rule.action === 'deny' && !excused && !isPart(rules, reference, now)) return ruling(rule, [denied(rule)]);
+  if (rule.pins.require && tag !== undefined && pin === undefined && !excused)
+    return ruling(rule, [unpinned(reference)]);
   return { allowed: true, rule: rule.name, detail: `the rule ${rule.name} lets it be asked for` };
 }
 
-/**
- * A pinned tag where an exception holds for its digest. By digest, any exception of the name: what an excused image is made
- * of comes by digest; which manifests may be used is said by `admit`.
- */
-const mayBeExcused = ({ exceptions }: Rules, of: Reference, pin: Digest | undefined, now: number): boolean =>
-  pin !== undefined && exceptions.find(of.registry, of.repository, of.digest ? undefined : pin, now) !== undefined;
+/** What an excused image is made of comes by digest, under its name; which manifests may be used is said by `admit`. */
+const isPart = ({ exceptions }: Rules, { registry, repository, tag, digest }: Reference, now: number): boolean =>
+  tag === undefined && digest !== undefined && exceptions.find(registry, repository, undefined, now) !== undefined;
 
 const denied = ({ name }: Rule): Refusal => ({ code: 'DENIED', detail: `the rule ${name} denies it` });
 const unpinned = ({ tag }: Reference): Refusal => ({ code: 'PIN_MISSING', detail: `the tag ${tag} needs a pin` });
@@ -98,7 +98,7 @@ function named(rules: Rules, rule: FiledRule, reference: Reference, digest: Dige
   if (rule.action === 'deny') return denied(rule);
   if (!rule.pins.require) return undefined;
   const reported = rule.pins.moves === 'reported';
-  if (reference.tag !== undefined && reference.digest === undefined) {
+  if (reference.tag !== undefined) {
     const pin = pinOf(rules, reference);
     if (pin === undefined) return unpinned(reference);
     const detail = `the tag ${reference.tag} is pinned to ${pin}, and this is ${digest}`;

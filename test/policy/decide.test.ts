@@ -44,6 +44,7 @@ void test('a pin is that of the rule that decides for the name, and of no other'
 void test('where pins are required, a tag needs one, and a digest must be named by one', () => {
   const some = policy(PINNED);
   assert.equal(some.pull(ref(`${APP}:3`), NOW).code, 'PIN_MISSING');
+  assert.equal(some.pull(ref(`${APP}:3@${D1}`), NOW).code, 'PIN_MISSING');
   assert.equal(some.pull(ref(`${APP}:1`), NOW).allowed, true);
   assert.equal(some.pull(ref(`${APP}@${D3}`), NOW).allowed, true, 'it may be listed by a pinned index');
   for (const [name, digest, code] of [
@@ -52,7 +53,9 @@ void test('where pins are required, a tag needs one, and a digest must be named 
     [`${APP}:1`, D2, 'PIN_MISMATCH'],
     [`${APP}:3`, D1, 'PIN_MISSING'],
     [`${APP}@${D2}`, D2, undefined],
-    [`${APP}:1@${D2}`, D2, undefined],
+    [`${APP}:2@${D2}`, D2, undefined],
+    [`${APP}:1@${D2}`, D2, 'PIN_MISMATCH'],
+    [`${APP}:3@${D1}`, D1, 'PIN_MISSING'],
     [`${APP}@${D3}`, D3, 'PIN_MISMATCH'],
     [`r.test/team/db@${D1}`, D1, 'PIN_MISMATCH'],
   ] as const) {

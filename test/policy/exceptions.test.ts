@@ -47,6 +47,8 @@ void test('a tag comes to an excused digest by its pin alone', () => {
   assert.equal(denying.pull(ref('r.test/team/app:2'), NOW).allowed, true);
   assert.equal(denying.pull(ref('r.test/team/app:1'), NOW).code, 'DENIED');
   assert.equal(policy(STRICT).pull(ref('r.test/team/app:9'), NOW).code, 'PIN_MISSING');
+  assert.equal(policy(STRICT).pull(ref(`r.test/team/app:9@${D3}`), NOW).allowed, true, 'it names the digest as well');
+  assert.equal(policy('action: deny').pull(ref(`r.test/team/app:9@${D1}`), NOW).code, 'DENIED');
 });
 
 void test('of several, the one that lasts longest is used', () => {
