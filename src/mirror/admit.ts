@@ -8,11 +8,11 @@ import { asMirrorError, MirrorError } from '../errors.ts';
 import { type Digest, formatReference, type Reference } from '../oci/oci.ts';
 import type { Policy, Ruling } from '../policy/policy.ts';
 import type { Attachment } from '../store/store.ts';
-import type { Candidate, Judgement, Signed } from '../trust/trust.ts';
+import type { Candidate, Judgement, Signers } from '../trust/trust.ts';
 import { artifactsAt, type Fetched } from './artifacts.ts';
 import { candidatesIn, readAttachment } from './candidates.ts';
 import type { Rooms } from './rooms.ts';
-import type { Named } from './verdicts.ts';
+import { type Bonded, bondedKey, type Named } from './verdicts.ts';
 
 export type AdmitRooms = Pick<
   Rooms,
@@ -51,37 +51,83 @@ async function decide(rooms: AdmitRooms, named: Named, policy: Policy): Promise<
   return ruling;
 }
 
+/** Whom to ask about signatures of what. */
+interface Asking {
+  readonly subject: Digest;
+  readonly signers: Signers;
+  /** What names these signers: the policy, and how many of its keys have begun to count. */
+  readonly by: string;
+}
+
+function askingOf({ signers, world }: AdmitRooms, subject: Digest, { hash, authorities }: Policy): Asking {
+  const begun = [...authorities.values()].filter(one => one.kind === 'key' && (one.notBefore ?? 0) <= world.now());
+  return { subject, signers: signers(), by: `${hash} ${begun.length}` };
+}
+
 /** Looks for signatures only where policy asks for some, and no further than to the first yes. */
 async function judge(rooms: AdmitRooms, named: Named, policy: Policy): Promise<Ruling> {
   const { world, attachments, verdicts } = rooms;
   const { digest } = named;
   if (!policy.needsSignatures(named, digest, world.now())) return policy.admit(named, digest, [], world.now());
-  const under = { subject: digest, signers: rooms.signers(), by: judgedBy(policy, world.now()) };
+  const asking = askingOf(rooms, digest, policy);
   const found = new Map<string, readonly Judgement[]>();
   const ruling = (): Ruling => {
     const all = [...found.values()].flat();
+    const refused = all.filter(({ signed }) => !signed.length).length;
     const signed = all.flatMap(one => one.signed);
-    return policy.admit(named, digest, signed, world.now(), all.filter(one => !one.signed.length).length);
+    return policy.admit(named, digest, signed, world.now(), refused);
   };
-  for (const attachment of attachments.of(digest))
-    found.set(keyOf(ownReferrer(attachment)), await ofAttachment(rooms, attachment, under));
-  const latest = ruling();
-  if (isPlainYes(latest)) return latest;
-  const known = (referrer: Named_): boolean => {
-    const before = verdicts.known(referrer, digest, under.by);
-    if (before) found.set(keyOf(referrer), before);
+  for (const attachment of attachments.of(digest)) {
+    const artifact = { bond: attachment.bond, digest: attachment.manifest.digest };
+    found.set(bondedKey(artifact), await ofAttachment(rooms, artifact, attachment, asking));
+  }
+  const here = ruling();
+  if (isPlain(here)) return here;
+  const known = (artifact: Bonded): boolean => {
+    const before = verdicts.known(artifact, digest, asking.by);
+    if (before) found.set(bondedKey(artifact), before);
     return before !== undefined;
   };
   for await (const fetched of artifactsAt(rooms, digest, known)) {
-    const judgements = shown(rooms, fetched, candidatesIn(fetched), under);
-    found.set(keyOf(fetched), judgements);
-    if (!judgements.some(one => one.signed.length)) continue;
+    const artifact = { bond: fetched.bond, digest: fetched.digest };
+    const shown = verdicts.judged(artifact, digest, asking.by, () => judgedNow(rooms, candidatesIn(fetched), asking));
+    found.set(bondedKey(artifact), shown);
+    if (!shown.some(({ signed }) => signed.length)) continue;
     await keep(rooms, fetched);
     const now = ruling();
-    if (isPlainYes(now)) return now;
+    if (isPlain(now)) return now;
   }
   return ruling();
 }
+
+/** A yes that asks for nothing more. */
+const isPlain = ({ allowed, code }: Ruling): boolean => allowed && code === undefined;
+
+async function ofAttachment(
+  rooms: AdmitRooms,
+  artifact: Bonded,
+  attachment: Attachment,
+  asking: Asking,
+): Promise<readonly Judgement[]> {
+  const { verdicts, attachments, log } = rooms;
+  const before = verdicts.known(artifact, asking.subject, asking.by);
+  if (before) return before;
+  try {
+    const read = await readAttachment(attachments, attachment);
+    return verdicts.judged(artifact, asking.subject, asking.by, () => judgedNow(rooms, candidatesIn(read), asking));
+  } catch (error) {
+    const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `reading ${artifact.digest}`);
+    log.warn({ digest: artifact.digest, code }, message);
+    return [];
+  }
+}
+
+const judgedNow = (
+  { world }: AdmitRooms,
+  candidates: readonly Candidate[],
+  { signers, subject }: Asking,
+): readonly Judgement[] => candidates.map(candidate => signers.judge(candidate, subject, world.now()));
+
 /** What holds is kept, so that this node can show it to others. That it cannot be kept changes no verdict. */
 async function keep({ attachments, log }: AdmitRooms, fetched: Fetched): Promise<void> {
   try {

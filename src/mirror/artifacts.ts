@@ -9,6 +9,7 @@ import { type Holder, type Referrer, REFERRERS_MAX } from '../peers/peers.ts';
 import { ATTACHMENT_MAX_BYTES, type Bond } from '../store/store.ts';
 import { within } from '../world.ts';
 import type { Rooms } from './rooms.ts';
+import { type Bonded, bondedKey } from './verdicts.ts';
 
 /** Artifacts that are taken from all nodes for one digest, and nodes that are asked. REFERRERS_MAX bounds each of them. */
 export const ARTIFACTS_MAX = 256;
@@ -32,30 +33,48 @@ type SearchRooms = Pick<Rooms, 'world' | 'peers' | 'log' | 'life'>;
 
 /**
  * Artifacts about `subject`: the first of each node that holds it, then the second of each, and so on; those that `known`
- * says are not fetched. A node that keeps us waiting is not asked for more. Ends by itself after SEARCH_MS.
+ * says are not fetched. One that a node lists and does not bring is asked of the next that lists it. A node that keeps us
+ * waiting is not asked for more. Ends by itself after SEARCH_MS.
  */
 export async function* artifactsAt(
   rooms: SearchRooms,
   subject: Digest,
-  known: (artifact: Digest) => boolean,
+  known: (artifact: Bonded) => boolean,
 ): AsyncGenerator<Fetched> {
   const until = rooms.world.monotonic() + SEARCH_MS;
   const holders = rooms.peers.holders(subject).slice(0, SOURCES_MAX);
-  let sources = await Promise.all(holders.map(holder => offersOf(rooms, holder, subject)));
-  const seen = new Set<Digest>();
+  const sources = await Promise.all(holders.map(holder => offersOf(rooms, holder, subject)));
+  const had = new Set<string>();
   let left = ARTIFACTS_MAX;
   while (left > 0 && rooms.world.monotonic() < until && !rooms.life.aborted) {
-    sources = sources.filter(({ offers }) => offers.length > 0);
-    if (!sources.length) return;
-    const round = sources.flatMap(source => {
-      const referrer = source.offers.shift()!;
-      if (seen.has(referrer.digest) || known(referrer.digest)) return [];
-      seen.add(referrer.digest);
-      return [fetchOne(rooms, source, subject, referrer)];
-    });
-    left -= round.length;
-    for (const fetched of await Promise.all(round)) if (fetched) yield fetched;
+    const round = new Map<string, Promise<Fetched | undefined>>();
+    for (const source of sources) {
+      const referrer = nextOf(
+        source,
+        key => round.has(key),
+        one => had.has(bondedKey(one)) || known(one),
+      );
+      if (referrer) round.set(bondedKey(referrer), fetchOne(rooms, source, subject, referrer));
+    }
+    if (!round.size) return;
+    left -= round.size;
+    for (const fetched of await Promise.all(round.values()))
+      if (fetched) {
+        had.add(bondedKey(fetched));
+        yield fetched;
+      }
   }
+}
+
+/** What to ask a node for now: not what is here, nor what another is asked for just now, which may yet be asked of it. */
+function nextOf(
+  source: Source,
+  underWay: (key: string) => boolean,
+  isHere: (referrer: Referrer) => boolean,
+): Referrer | undefined {
+  source.offers = source.offers.filter(one => !isHere(one));
+  const at = source.offers.findIndex(one => !underWay(bondedKey(one)));
+  return at < 0 ? undefined : source.offers.splice(at, 1)[0];
 }
 
 /** A node, and what it offers and was not asked for yet. */

@@ -51,15 +51,23 @@ function sharedBy(policy: Policy, rule: Rule, closure: Closure): Shared | undefi
   };
 }
 
-/** What was learnt through the mirror and is no longer allowed is forgotten, with all that only it lists. */
-export async function judgeLearnt(rooms: AdmitRooms & Pick<Rooms, 'catalogue'>): Promise<void> {
+/**
+ * What was learnt through the mirror and is no longer allowed is forgotten, with all that only it lists. What an image in
+ * the store lists has inherited. Answers when to look again, as `judgeAll`. @throws AUDIT_UNAVAILABLE
+ */
+export async function judgeLearnt(rooms: AdmitRooms & Pick<Rooms, 'catalogue'>): Promise<number> {
   const { catalogue, policy, world } = rooms;
-  if (catalogue.judgedBy === policy().hash) return;
+  let againAt = Infinity;
   for (const { owner, digest } of catalogue.roots()) {
+    if (catalogue.holds(owner, digest)) continue;
     const named = { ...parseReference(owner), digest };
-    const { allowed } = policy().pull(named, world.now());
-    if (allowed && policy().registry(named.registry) && (await rulingOn(rooms, named)).allowed) continue;
-    rooms.log.info({ reference: formatReference(named) }, `${owner}: ${digest} is no longer allowed`);
-    catalogue.forget(owner, digest);
+    const byName = policy().pull(named, world.now());
+    const { allowed, until = Infinity } = byName.allowed ? await rulingOn(rooms, named) : byName;
+    if (allowed) againAt = Math.min(againAt, until);
+    else {
+      rooms.log.info({ reference: formatReference(named) }, `${owner}: ${digest} is no longer allowed`);
+      catalogue.forget(owner, digest);
+    }
   }
+  return againAt;
 }

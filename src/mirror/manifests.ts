@@ -49,8 +49,11 @@ export async function storedManifest(
  */
 export async function manifestOf(rooms: ManifestRooms, named: Named, had?: ProvedManifest): Promise<ProvedManifest> {
   const owner = ownerOf(named);
+  const { hash } = rooms.policy();
   if (!rooms.catalogue.describe(owner, named.digest)) await admitOrInherit(rooms, named);
   const proved = had ?? (await proveManifest(rooms, owner, named.digest));
+  // Another policy came into force meanwhile, and what was learnt is judged by it already: this is not among it.
+  if (rooms.policy().hash !== hash) return manifestOf(rooms, named, proved);
   rooms.catalogue.learn(owner, proved.descriptor, childrenOf(proved.manifest));
   return proved;
 }

@@ -18,7 +18,7 @@ import { within } from '../world.ts';
 import { ANSWER_MS, type Body, bodyOfBytes, bodyOfContent, bodyOfFetch, holdAnswer } from './body.ts';
 import { refuse } from './admit.ts';
 import { asksForAttached, attached } from './attached.ts';
-import { type Owner, ownerOf } from './catalogue.ts';
+import { ownerOf } from './catalogue.ts';
 import { fetchContent } from './fetch.ts';
 import { describe, manifestOf } from './manifests.ts';
 import { readAhead } from './read-ahead.ts';
@@ -68,9 +68,10 @@ async function find(rooms: Rooms, request: PullRequest, reference: Reference): P
     const { descriptor, bytes } = await attached(rooms, request, reference);
     return { descriptor, partial: false, body: bodyOfBytes(bytes), from: 'store' };
   }
+  const { judgedBy } = rooms.catalogue;
   refuse(reference, rooms.policy().pull(reference, rooms.world.now()));
   const found = request.kind === 'manifest' ? await manifest(rooms, reference) : await blob(rooms, reference, request);
-  return { ...found, body: whileAllowed(rooms, ownerOf(reference), found.descriptor.digest, found.body) };
+  return { ...found, body: whileAllowed(rooms, judgedBy, reference, found) };
 }
 
 const nameOf = (request: PullRequest, registry: PullRequest['registry']): Reference => ({
@@ -213,9 +214,9 @@ async function answer(rooms: Rooms, request: PullRequest, reference: Reference, 
   return { descriptor, partial, body: { ...body, close } };
 }
 
-/** A body that ends where a reload of the policy leaves its name nothing of it; what stays allowed is not touched. */
-function whileAllowed({ catalogue }: Rooms, owner: Owner, digest: Digest, body: Body): Body {
-  const { judgedBy } = catalogue;
-  const cut = (): boolean => catalogue.judgedBy !== judgedBy && !catalogue.describe(owner, digest);
+/** A body that ends where a reload after `judgedBy` leaves its name nothing of it; what stays allowed is not touched. */
+function whileAllowed({ catalogue }: Rooms, judgedBy: string, reference: Reference, { descriptor, body }: Found): Body {
+  const owner = ownerOf(reference);
+  const cut = (): boolean => catalogue.judgedBy !== judgedBy && !catalogue.describe(owner, descriptor.digest);
   return { ...body, upTo: async sent => (cut() ? undefined : body.upTo(sent)) };
 }

@@ -57,6 +57,7 @@ async function openFor(rooms: ServeRooms, node: Node, digest: Digest): Promise<C
 }
 
 async function give(rooms: ServeRooms, node: Node, digest: Digest, offset: number, length: number): Promise<Gift> {
+  const { judgedBy } = rooms.catalogue;
   const content = await openFor(rooms, node, digest);
   if (!content || offset + length > content.size) {
     await content?.close();
@@ -69,7 +70,6 @@ async function give(rooms: ServeRooms, node: Node, digest: Digest, offset: numbe
     await content.close();
     throw error;
   }
-  const { judgedBy } = rooms.catalogue;
   return {
     read(into, position) {
       // Another policy may have ended it.

@@ -102,9 +102,8 @@ export class Sharing {
     const reached = new Set(closures.flatMap(({ contents }) => contents.map(({ digest }) => digest)));
     for (const digest of this.#listed.keys()) if (!reached.has(digest)) this.#listed.delete(digest);
     const { admitted, shared, againAt } = await judgeAll(this.#rooms, closures);
-    this.#againAt = againAt;
     catalogue.hold(closures, admitted);
-    await judgeLearnt(this.#rooms);
+    this.#againAt = Math.min(againAt, await judgeLearnt(this.#rooms));
     looked();
     await this.#offer(shared);
     // What is under way and no longer allowed ends now.

@@ -4,6 +4,7 @@
  */
 import { type Digest, formatReference, type Reference } from '../oci/oci.ts';
 import type { Ruling } from '../policy/policy.ts';
+import type { Bond } from '../store/store.ts';
 import type { Judgement } from '../trust/trust.ts';
 
 /** Verdicts that are kept; the oldest goes first. */
@@ -63,21 +64,28 @@ export class Verdicts {
     return begun;
   }
 
-  /** What an artifact about `subject` showed under the policy with `hash`, judged now if it was not before. */
-  judged(artifact: Digest, subject: Digest, hash: string, judge: () => readonly Judgement[]): readonly Judgement[] {
-    const key = `${artifact} ${subject} ${hash}`;
-    const known = this.#judged.get(key);
+  /** What an artifact about `subject` showed to the authorities `by`, judged now if it was not before. */
+  judged(artifact: Bonded, subject: Digest, by: string, judge: () => readonly Judgement[]): readonly Judgement[] {
+    const known = this.known(artifact, subject, by);
     if (known) return known;
     const found = judge();
-    put(this.#judged, key, found, JUDGED_MAX);
+    put(this.#judged, `${bondedKey(artifact)} ${subject} ${by}`, found, JUDGED_MAX);
     return found;
   }
 
-  /** True where the artifact was judged before, and showed nothing. */
-  isNone(artifact: Digest, subject: Digest, hash: string): boolean {
-    return this.#judged.get(`${artifact} ${subject} ${hash}`)?.every(({ signed }) => !signed.length) ?? false;
+  /** The same, where it was judged before. */
+  known(artifact: Bonded, subject: Digest, by: string): readonly Judgement[] | undefined {
+    return this.#judged.get(`${bondedKey(artifact)} ${subject} ${by}`);
   }
 }
+
+/** An artifact as it is bound to its subject: bound otherwise it is read otherwise. */
+export interface Bonded {
+  readonly bond: Bond;
+  readonly digest: Digest;
+}
+
+export const bondedKey = ({ bond, digest }: Bonded): string => `${bond} ${digest}`;
 
 function put<V>(map: Map<string, V>, key: string, value: V, most: number): void {
   map.delete(key);
