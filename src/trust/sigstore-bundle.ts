@@ -6,6 +6,8 @@
 import { createHash } from 'node:crypto';
 import { type Bundle, bundleFromJSON } from '@sigstore/bundle';
 import { HashAlgorithm } from '@sigstore/protobuf-specs';
+import { type SignedEntity, toSignedEntity } from '@sigstore/verify';
+import { checkDer } from './sigstore-der.ts';
 import { malformed, refusing, untrusted } from './sigstore-refusal.ts';
 import { CANDIDATE_MAX_BYTES, type Fields, objectIn, own } from './sigstore-statement.ts';
 
@@ -24,11 +26,18 @@ const CHECKPOINT_MAX_CHARACTERS = 16 << 10;
 const HASHES_MAX = 64;
 const NUMBER = /^\d{1,16}$/;
 
-/** A bundle with the bytes that its signature is over, where it does not hold them itself. */
+/** A bundle, as the library verifies it, with the bytes that its signature is over where it does not hold them itself. */
 export interface Offer {
   readonly format: 'bundle' | 'legacy';
   readonly bundle: Bundle;
+  readonly entity: SignedEntity;
   readonly message?: Buffer;
+}
+
+/** A bundle whose certificate and timestamps are parsed, too. @throws BUNDLE_INVALID */
+export function offerOf(format: Offer['format'], bundle: Bundle, message?: Buffer): Offer {
+  const entity = refusing(malformed, 'the bundle', () => toSignedEntity(bundle, message));
+  return { format, bundle, entity, ...(message ? { message } : {}) };
 }
 
 /** The bundle that `json` is, of a known version and bounded. @throws BUNDLE_INVALID */
@@ -46,14 +55,14 @@ export function bundleFrom(json: Fields): Bundle {
 export function parseBundle(bytes: Uint8Array, artifact: Uint8Array | undefined): Offer {
   if (bytes.length > CANDIDATE_MAX_BYTES) throw malformed(`the bundle has ${bytes.length} bytes`);
   const bundle = bundleFrom(objectIn(bytes, 'the bundle'));
-  if (bundle.content.$case === 'dsseEnvelope') return { format: 'bundle', bundle };
+  if (bundle.content.$case === 'dsseEnvelope') return offerOf('bundle', bundle);
   if (!artifact) throw malformed('the bundle signs content that is not at hand');
   const { messageDigest } = bundle.content.messageSignature;
   const name = HASHES.get(messageDigest.algorithm);
   if (name === undefined) throw malformed('the bundle has a digest of an unknown kind');
   if (!createHash(name).update(artifact).digest().equals(messageDigest.digest))
     throw untrusted('the bundle signs other content');
-  return { format: 'bundle', bundle, message: Buffer.from(artifact) };
+  return offerOf('bundle', bundle, Buffer.from(artifact));
 }
 
 const HASHES: ReadonlyMap<HashAlgorithm, string> = new Map([
@@ -80,8 +89,9 @@ function checkSizes(bundle: Bundle): void {
   for (const entry of tlogEntries) checkEntry(entry);
   const chain = content.$case === 'x509CertificateChain' ? content.x509CertificateChain.certificates : [];
   atMost(chain.length, CERTIFICATES_MAX, 'certificates');
-  for (const { rawBytes } of content.$case === 'certificate' ? [content.certificate] : chain)
-    atMost(rawBytes.length, PART_MAX_BYTES, 'certificate');
+  const certificates = (content.$case === 'certificate' ? [content.certificate] : chain).map(one => one.rawBytes);
+  for (const { length } of certificates) atMost(length, PART_MAX_BYTES, 'certificate');
+  checkDer([...certificates.slice(0, 1), ...timestamps.map(one => one.signedTimestamp)]);
   if (bundle.content.$case === 'messageSignature')
     atMost(bundle.content.messageSignature.signature.length, PART_MAX_BYTES, 'signature');
   else if (bundle.content.dsseEnvelope.signatures.length !== 1) throw malformed('the envelope has not one signature');

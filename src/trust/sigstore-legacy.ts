@@ -4,7 +4,7 @@
  * not looked at: intermediate certificates are the trust root's. Spec: cosign SIGNATURE_SPEC.md; names as cosign writes them.
  */
 import { createHash } from 'node:crypto';
-import { bundleFrom, type Offer } from './sigstore-bundle.ts';
+import { bundleFrom, type Offer, offerOf } from './sigstore-bundle.ts';
 import { malformed } from './sigstore-refusal.ts';
 import { CANDIDATE_MAX_BYTES, type Fields, objectIn, own } from './sigstore-statement.ts';
 
@@ -34,7 +34,7 @@ export function parseLegacy(payload: Uint8Array, annotations: Annotations): Offe
     },
     ...(envelope ? { dsseEnvelope: envelope } : { messageSignature: signatureOf(payload, annotations) }),
   });
-  return { format: 'legacy', bundle, ...(envelope ? {} : { message: Buffer.from(payload) }) };
+  return offerOf('legacy', bundle, envelope ? undefined : Buffer.from(payload));
 }
 
 function textOf(annotations: Annotations, name: string): string | undefined {

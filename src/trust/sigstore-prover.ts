@@ -4,10 +4,10 @@
  * entry; whatever the library throws is a refusal. Refuses to know who may sign: a proof of anybody's signature is one.
  */
 import { verify as verifySignature, type KeyObject } from 'node:crypto';
-import { toSignedEntity, type SignedEntity, type TrustMaterial, Verifier } from '@sigstore/verify';
+import { type SignedEntity, type TrustMaterial, Verifier } from '@sigstore/verify';
 import type { Offer } from './sigstore-bundle.ts';
 import type { Certificate } from './sigstore-identity.ts';
-import { malformed, refusing, untrusted } from './sigstore-refusal.ts';
+import { refusing, untrusted } from './sigstore-refusal.ts';
 
 /** What must have it: certificate transparency logs, transparency logs, times that are proved. */
 export interface Thresholds {
@@ -55,7 +55,7 @@ export class Prover {
     });
   }
 
-  /** The proof that the signature in `offer` holds. `now`, ms since 1970, stands for a time where none is proved. @throws BUNDLE_INVALID, SIGNATURE_UNTRUSTED */
+  /** The proof that the signature in `offer` holds. `now`, ms since 1970, stands for a time where none is proved. @throws SIGNATURE_UNTRUSTED */
   prove(offer: Offer, now: number): Proof {
     const outcome = this.#outcomes.get(offer) ?? this.#outcomeOf(offer, now);
     this.#outcomes.set(offer, outcome);
@@ -72,7 +72,7 @@ export class Prover {
   }
 
   #proved(offer: Offer, now: number): Proof {
-    const entity = refusing(malformed, 'the bundle', () => this.#entityOf(offer));
+    const entity = this.#entityOf(offer);
     refusing(untrusted, 'the signature does not hold', () => this.#verifier.verify(entity));
     const times = provenTimes(entity);
     const sources = new Set(times.map(({ source }) => source));
@@ -87,7 +87,7 @@ export class Prover {
 
   /** What the library verifies. A key of the policy's own stands in the place of whatever key the bundle names. */
   #entityOf(offer: Offer): SignedEntity {
-    const entity = toSignedEntity(offer.bundle, offer.message);
+    const { entity } = offer;
     if (!this.#key) return entity;
     const bare = this.#material.tlogs.length === 0 && this.#material.timestampAuthorities.length === 0;
     return {

@@ -15,6 +15,7 @@ import {
 } from '@sigstore/protobuf-specs';
 import { type TrustMaterial, toTrustMaterial } from '@sigstore/verify';
 import { MirrorError } from '../errors.ts';
+import { checkDer } from './sigstore-der.ts';
 import { refusing } from './sigstore-refusal.ts';
 import { own } from './sigstore-statement.ts';
 
@@ -85,7 +86,9 @@ function checkLog(log: TransparencyLogInstance, what: string): void {
 
 function certificatesOf(authority: CertificateAuthority, what: string): X509Certificate[] {
   checkValidity(authority.validFor, what);
-  const chain = (authority.certChain?.certificates ?? []).map(({ rawBytes }) => new X509Certificate(rawBytes));
+  const certificates = authority.certChain?.certificates ?? [];
+  checkDer(certificates.map(({ rawBytes }) => rawBytes));
+  const chain = certificates.map(({ rawBytes }) => new X509Certificate(rawBytes));
   if (chain.length === 0) wrong(`${what} has no certificate`);
   for (const { publicKey } of chain)
     if (!CERTIFICATE_KINDS.has(kindOfKey(publicKey)))

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
+import { cost } from '../support/fuzz.ts';
 import { keyPair, openSigstore, type Sigstore } from '../support/sigstore.ts';
 import { bundle, digestAt, holds, IMAGE, judged, key, keyless, refused, SUBJECT } from '../support/sigstore-judging.ts';
 
@@ -164,5 +165,31 @@ void describe('limits come before work', () => {
     const payload = Buffer.from(statementOf(IMAGE, 'https://x.example/type'));
     payload[payload.indexOf('x.example')] = 0xff;
     refused({ authority: KEY, candidate: bundle(await keyed(payload)) }, INVALID);
+  });
+
+  /** Each OCTET STRING says of its four bytes that they begin an object that reaches to the end: the library reads all after it twice. */
+  const doubling = (times: number): string => {
+    const size = times * 6;
+    const bytes = Buffer.alloc(4 + size);
+    bytes.set([0x30, 0x82]);
+    bytes.writeUInt16BE(size, 2);
+    for (let at = 4; at < bytes.length; at += 6) {
+      bytes.set([0x04, 0x04, 0x30, 0x82], at);
+      bytes.writeUInt16BE(bytes.length - at - 6, at + 4);
+    }
+    return bytes.toString('base64');
+  };
+
+  void it('a certificate or timestamp whose parts are read again and again costs little', () => {
+    const material = plain.verificationMaterial as Json;
+    for (const times of [80, 1000]) {
+      const rawBytes = doubling(times);
+      const stamped = { timestampVerificationData: { rfc3161Timestamps: [{ signedTimestamp: rawBytes }] } };
+      for (const change of [{ certificate: { rawBytes } }, stamped]) {
+        const candidate = bundle({ ...plain, verificationMaterial: { ...material, ...change } });
+        const ms = cost(() => refused({ authority: keyless(), root, candidate }, INVALID, /too many parts|not DER/));
+        assert.ok(ms < 500, `${ms} ms`);
+      }
+    }
   });
 });
