@@ -20,6 +20,11 @@ export const POLICY_RATE = { burst: 8, perSecond: 1 / 3, what: 'exchanges of pol
 const OWN_RATE = { burst: 4, perSecond: 1 / 4, what: 'exchanges of policies' };
 const OWN_WAIT_MS = 1_000;
 
+/** A bundle that did not hold is not taken again from the same peer for so long, unless the roster changes. */
+export const POLICY_AGAIN_MS = 600_000;
+/** Peers whose refused bundles are remembered; more peers than members cannot be. */
+const REFUSED_MAX = 4096;
+
 const HEAD_MAX_BYTES = 64;
 const HEAD = /^\{"policy":1,"serial":(0|[1-9]\d{0,15})\}$/;
 const LIMITS: StreamLimits = { maxFrame: 1 + POLICY_MAX_BYTES, maxInbound: 2 };
@@ -45,11 +50,19 @@ export interface PolicyExchangeOptions {
   readonly taken: (what: Taken, from: PeerId) => void;
 }
 
+/** A bundle of a peer that did not hold, under which roster, and when (monotonic ms). */
+interface Refused {
+  readonly serial: number;
+  readonly roster: number;
+  readonly at: number;
+}
+
 export class PolicyExchange {
   readonly #options: PolicyExchangeOptions;
   readonly #theirs: Buckets;
   readonly #mine: Buckets;
   readonly #running = new Map<PeerId, { again: boolean }>();
+  readonly #refused = new Map<PeerId, Refused>();
 
   constructor(options: PolicyExchangeOptions) {
     this.#options = options;
@@ -112,15 +125,37 @@ export class PolicyExchange {
       if (mine && mine.serial > theirs) await stream.send(encodeItem('policy', mine.bytes));
       await stream.close();
       if (theirs <= (mine?.serial ?? 0)) return;
-      // Its refusal is recorded by the intake.
-      const item = await next(stream, peer);
-      this.#options.taken(await intake.policy(item, peer), peer);
+      if (this.#wasRefused(peer, theirs))
+        return stream.abort(new MirrorError('PEER_REFUSED', 'it did not hold before'));
+      await this.#take(await next(stream, peer), peer, theirs);
     } catch (error) {
       const reason = asMirrorError(error, 'PEER_UNREACHABLE', `comparing policies with ${peer}`);
       if (hasCode(reason, 'FRAME_INVALID', 'LIMIT_EXCEEDED')) await intake.refused(peer, 'policy', reason);
       stream.abort(reason);
       throw reason;
     }
+  }
+
+  /** Its refusal is recorded by the intake. */
+  async #take(item: Uint8Array, peer: PeerId, serial: number): Promise<void> {
+    const { intake, members, world, taken } = this.#options;
+    const { seq } = members.roster;
+    try {
+      taken(await intake.policy(item, peer), peer);
+      this.#refused.delete(peer);
+    } catch (error) {
+      if (this.#refused.size >= REFUSED_MAX) this.#refused.clear();
+      this.#refused.set(peer, { serial, roster: seq, at: world.monotonic() });
+      throw error;
+    }
+  }
+
+  #wasRefused(peer: PeerId, serial: number): boolean {
+    const { members, world } = this.#options;
+    const last = this.#refused.get(peer);
+    return (
+      last?.serial === serial && last.roster === members.roster.seq && world.monotonic() - last.at < POLICY_AGAIN_MS
+    );
   }
 }
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { hasCode } from '../../src/errors.ts';
 import { GOSSIP_ITEM_MAX_BYTES, POLICY_TOPIC } from '../../src/peers/gossip.ts';
 import { encodeItem, POLICY_MAX_BYTES } from '../../src/peers/intake.ts';
-import { encodePolicyHead, parsePolicyHead } from '../../src/peers/policy-exchange.ts';
+import { encodePolicyHead, parsePolicyHead, POLICY_AGAIN_MS } from '../../src/peers/policy-exchange.ts';
 import { RENEW_MS } from '../../src/peers/stating.ts';
 import { mentions } from '../support/tapped-wire.ts';
 import { type Plane, Scene } from './scene.ts';
@@ -112,6 +112,23 @@ void test('a node of the older version hears nothing of it, and bundles pass it 
     assert.deepEqual(refusals(plane), []);
     assert.ok(!plane.records.some(event => event.event === 'peer.refused'));
   }
+  scene.end();
+});
+
+void test('a bundle that did not hold is not taken again from the same peer until the roster changes, or ten minutes later', async () => {
+  const scene = await cluster(2);
+  const [victim, evil] = scene.planes as [Plane, Plane];
+  evil.members.policy = { serial: 9, bytes: Buffer.alloc(GOSSIP_ITEM_MAX_BYTES + 1, 0x20) };
+  await scene.world.advance(4 * RENEW_MS);
+  assert.deepEqual(refusals(victim), ['policy BUNDLE_INVALID']);
+  await victim.members.revoke();
+  await scene.world.advance(2 * RENEW_MS);
+  assert.equal(refusals(victim).length, 2);
+  await scene.world.advance(POLICY_AGAIN_MS);
+  assert.equal(refusals(victim).length, 3);
+  evil.members.policy = { serial: 10, bytes: bundle(10, GOSSIP_ITEM_MAX_BYTES + 1) };
+  await scene.world.advance(2 * RENEW_MS);
+  assert.equal(victim.members.policy?.serial, 10, 'another one is looked at');
   scene.end();
 });
 
