@@ -32,7 +32,9 @@ export function judgeCase(policy: Policy, one: Case, now: number): Outcome {
 }
 
 function admitted(policy: Policy, one: Case & { readonly digest: Digest }, at: number): Outcome {
-  const admit = policy.admit(one.reference, one.digest, signedBy(policy, one, at), at, one.untrusted);
+  const signed = signedBy(policy, one, at);
+  const refused = one.untrusted + one.signed.length - signed.length;
+  const admit = policy.admit(one.reference, one.digest, signed, at, refused);
   if (!admit.allowed) return denied(admit);
   const rule = policy.rule(one.reference.registry, one.reference.repository);
   return {
@@ -70,7 +72,8 @@ function signedBy({ authorities }: Policy, { signed }: Case, at: number): readon
     const made = one.signedAt ?? at;
     if (made < notBefore || made > notAfter) return [];
     // Without a proven time the signature ends with its key.
-    return [{ ...one, signer: one.authority, ...(notAfter < Infinity ? { until: notAfter } : {}) }];
+    const ends = one.signedAt === undefined && notAfter < Infinity;
+    return [{ ...one, signer: one.authority, ...(ends ? { until: notAfter } : {}) }];
   });
 }
 

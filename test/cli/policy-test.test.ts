@@ -64,11 +64,15 @@ void test('pins, signatures with their ages, and shares by zone and size are dec
   await passes(`reference: "r.test/team/app@${A}", ${SIGNED}, expect: {decision: allow, rule: team}`);
 });
 
-void test('a signature made after the end of its key counts for nothing, as for a node', async () => {
-  const late = '[{authority: one, signedAt: 2027-01-02T00:00:00Z}, {authority: two, signedAt: 2027-01-02T00:00:00Z}]';
-  await passes(
-    `${APP}, at: 2027-01-03T00:00:00Z, signedBy: ${late}, expect: {decision: deny, rule: team, code: SIGNATURE_UNTRUSTED}`,
-  );
+void test('a signature counts when its key held: at its proven time, else now, as for a node', async () => {
+  const by = (time: string): string =>
+    `${APP}, at: 2027-01-03T00:00:00Z, signedBy: [{authority: one, signedAt: ${time}}, {authority: two, signedAt: ${time}}]`;
+  await passes(`${by('2026-12-30T00:00:00Z')}, expect: {decision: allow, rule: team}`);
+  await passes(`${by('2027-01-02T00:00:00Z')}, expect: {decision: deny, rule: team, code: SIGNATURE_UNTRUSTED}`);
+  const watched = `reference: "r.test/watched/x@${A}", signedBy: [{authority: one, format: legacy}], attestedBy: [{authority: two, predicateType: "https://p.test/v1", predicate: {score: 7}}]`;
+  await passes(`${watched}, at: 2026-12-30T00:00:00Z, expect: {decision: allow, rule: watched}`);
+  const { json } = await run(`cases: [{${watched}, at: 2027-01-01T00:00:00Z, expect: {decision: allow, rule: x}}]`);
+  assert.equal((json.failures as { found: { code: string } }[])[0]?.found.code, 'SIGNATURE_UNTRUSTED');
 });
 
 void test('audit mode allows with the code of what is missing; formats and conditions count', async () => {

@@ -143,6 +143,14 @@ void test('a signature by another key, or about another digest, counts for nothi
   assert.match(out, /REFUSED by team \(SIGNATURE_UNTRUSTED\)/);
 });
 
+void test('what lies beside it about another image is not looked at', async () => {
+  const { dir } = await layout();
+  const other = await layout();
+  await nameInLayout(dir, tagged(other.digest, '.sig'), await legacy(dir, other.digest, team.privateKey));
+  await nameInLayout(dir, 'other', await bundle(dir, other.digest, team.privateKey));
+  assert.equal(await refusal(NAME, dir), 'SIGNATURE_MISSING');
+});
+
 void test('an attestation counts by its type and what it says', async () => {
   const name = 'r.test/attested/app:1';
   for (const [predicate, exit] of [
