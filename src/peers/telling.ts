@@ -48,7 +48,7 @@ export class Telling {
   readonly #mine: Buckets;
   readonly #told = new Map<PeerId, Told>();
   readonly #running = new Map<PeerId, { again: boolean }>();
-  #limited: readonly Holding[] = [];
+  #limited: readonly { readonly entry: Holding; readonly audience: Holding['audience'] | undefined }[] = [];
   #gathering = false;
 
   constructor(options: TellingOptions) {
@@ -67,7 +67,11 @@ export class Telling {
 
   /** These, and no others, are held for those whom their audience lets know. */
   hold(limited: readonly Holding[]): void {
-    this.#limited = sortedHoldings(limited);
+    // One object for all lists in which it stands.
+    this.#limited = sortedHoldings(limited).map(({ digest, size, root, audience }) => ({
+      audience,
+      entry: { digest, size, root },
+    }));
     this.#all();
   }
 
@@ -182,11 +186,11 @@ export class Telling {
     const node = this.#options.members.node(peer);
     if (!node?.roles.has('fetch')) return [];
     // One audience often stands at many holdings.
-    const may = new Map<Holding['audience'], boolean>();
+    const may = new Map<Holding['audience'] | undefined, boolean>();
     const entries: Holding[] = [];
-    for (const { digest, size, root, audience } of this.#limited) {
+    for (const { entry, audience } of this.#limited) {
       if (!may.has(audience)) may.set(audience, audience?.(node) === true);
-      if (may.get(audience)) entries.push({ digest, size, root });
+      if (may.get(audience)) entries.push(entry);
     }
     if (entries.length > HOLDINGS_MAX)
       this.#options.log('warn', `${node.name} may know of ${entries.length} contents and is told of ${HOLDINGS_MAX}`);
