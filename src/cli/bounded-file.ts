@@ -1,6 +1,7 @@
 /** Files that a command is given. Promises: of bounded size and UTF-8 where text is asked for; what is wrong is said with the path. */
 import { asMirrorError, MirrorError } from '../errors.ts';
 import { closeAfter, readWhole, realDisk } from '../store/disk.ts';
+import { utf8Of } from './policy-files.ts';
 
 /** The bytes of a file, a link to one included. @throws FILE_UNREADABLE where it is absent or larger than `maxBytes` */
 export async function readBytes(path: string, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -12,11 +13,5 @@ export async function readBytes(path: string, maxBytes: number): Promise<Uint8Ar
 }
 
 /** The text of a file. @throws FILE_UNREADABLE as `readBytes`, and where it is not UTF-8 */
-export async function readText(path: string, maxBytes: number): Promise<string> {
-  const bytes = await readBytes(path, maxBytes);
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (error) {
-    throw new MirrorError('FILE_UNREADABLE', `${path} is not text in UTF-8`, { cause: error });
-  }
-}
+export const readText = async (path: string, maxBytes: number): Promise<string> =>
+  utf8Of(await readBytes(path, maxBytes), path);

@@ -3,11 +3,11 @@
  * Promises: they go through the same functions as a pull and a holding; only who signed is taken on trust from the case.
  */
 import type { Code } from '../errors.ts';
-import { asMirrorError, kindOf } from '../errors.ts';
+import { kindOf } from '../errors.ts';
 import { type Digest, type Node, parseDigest, parseReference, type Reference, ROLES, type Role } from '../oci/oci.ts';
+import { readChoice, readTime } from '../policy/parse-values.ts';
 import type { Format, Signed } from '../policy/policy.ts';
 import { Fields, parseYaml } from '../yaml.ts';
-import { timeOf } from './policy-time.ts';
 
 /** The most cases of one file. */
 export const CASES_MAX = 10_000;
@@ -44,30 +44,28 @@ export interface Case {
 /** Parses the text of a cases file. @throws YAML_INVALID, POLICY_INVALID, each with the place in the file */
 export function parseCases(text: string, file: string): readonly Case[] {
   const top = new Fields(parseYaml(text, file), `${file}: `, 'POLICY_INVALID');
-  const at = timeIn(top, 'at');
-  const list = top.take('cases');
-  if (!Array.isArray(list) || !list.length || list.length > CASES_MAX)
-    return top.fail('cases', `must be a list of 1 to ${CASES_MAX} cases`);
+  const at = readTime(top, 'at');
+  const cases = top.list('cases', CASES_MAX);
+  if (!cases.length) return top.fail('cases', 'must be a list of cases');
   top.end();
-  return list.map((entry, index) => parseCase(entry, `${file}: cases[${index}]`, at));
+  return cases.map((fields, index) => parseCase(fields, `${file}: cases[${index}]`, at));
 }
 
-function parseCase(entry: unknown, where: string, otherwise: number | undefined): Case {
-  const fields = new Fields(entry, where, 'POLICY_INVALID');
+function parseCase(fields: Fields, where: string, otherwise: number | undefined): Case {
   const text = fields.string('reference');
-  const reference = parsed(fields, 'reference', () => parseReference(text));
+  const reference = fields.parse('reference', () => parseReference(text));
   const spelt = fields.string('digest', undefined);
-  const digest = spelt === undefined ? reference.digest : parsed(fields, 'digest', () => parseDigest(spelt));
+  const digest = spelt === undefined ? reference.digest : fields.parse('digest', () => parseDigest(spelt));
   if (reference.digest !== undefined && digest !== reference.digest)
     fields.fail('digest', 'is not that of the reference');
   if (!reference.tag && !digest) fields.fail('reference', 'needs a tag or a digest');
-  const at = timeIn(fields, 'at') ?? otherwise;
+  const at = readTime(fields, 'at') ?? otherwise;
   const read: Case = {
     where,
     text,
     reference,
     ...(digest ? { digest } : {}),
-    signed: [...readSigned(fields, where), ...readAttested(fields, where)],
+    signed: [...readSigned(fields), ...readAttested(fields)],
     ...(at === undefined ? {} : { at }),
     untrusted: fields.integer('untrusted', { min: 0, max: CASES_MAX }, 0),
     node: readNode(fields),
@@ -78,43 +76,24 @@ function parseCase(entry: unknown, where: string, otherwise: number | undefined)
   return read;
 }
 
-/** Runs `parse`; whatever it refuses is said to be wrong with `key`. */
-function parsed<T>(fields: Fields, key: string, parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    return fields.fail(key, asMirrorError(error, 'POLICY_INVALID', 'not read').message);
-  }
-}
-
-function timeIn(fields: Fields, key: string): number | undefined {
-  const text = fields.string(key, undefined);
-  return text === undefined ? undefined : parsed(fields, key, () => timeOf(text));
-}
-
 function listIn(fields: Fields, key: string): readonly unknown[] {
   const value = fields.take(key) ?? [];
   return Array.isArray(value) ? value : fields.fail(key, 'must be a list');
 }
 
-function oneOf<T extends string>(fields: Fields, key: string, words: readonly T[], value: string): T {
-  return words.find(word => word === value) ?? fields.fail(key, `must be one of ${words.join(', ')}`);
-}
-
 /** `signedBy`: names of authorities, or mappings that say how and when, too. */
-function readSigned(fields: Fields, where: string): Case['signed'] {
+function readSigned(fields: Fields): Case['signed'] {
   return listIn(fields, 'signedBy').map((entry, index) => {
     if (typeof entry === 'string') return { authority: entry, format: 'bundle' };
-    const one = new Fields(entry, `${where}.signedBy[${index}]`, 'POLICY_INVALID');
+    const one = fields.nested(`signedBy[${index}]`, entry);
     const read = readMaking(one);
     one.end();
     return read;
   });
 }
 
-function readAttested(fields: Fields, where: string): Case['signed'] {
-  return listIn(fields, 'attestedBy').map((entry, index) => {
-    const one = new Fields(entry, `${where}.attestedBy[${index}]`, 'POLICY_INVALID');
+function readAttested(fields: Fields): Case['signed'] {
+  return fields.list('attestedBy', CASES_MAX).map(one => {
     const read = {
       ...readMaking(one),
       predicateType: one.string('predicateType'),
@@ -126,10 +105,10 @@ function readAttested(fields: Fields, where: string): Case['signed'] {
 }
 
 function readMaking(one: Fields): Omit<Signed, 'signer'> {
-  const signedAt = timeIn(one, 'signedAt');
+  const signedAt = readTime(one, 'signedAt');
   return {
     authority: one.string('authority'),
-    format: oneOf(one, 'format', FORMATS, one.string('format', 'bundle')),
+    format: readChoice(one, 'format', FORMATS, 'bundle'),
     ...(signedAt === undefined ? {} : { signedAt }),
   };
 }
@@ -148,10 +127,11 @@ function readExpected(fields: Fields): Case['expect'] {
   const code = expect.string('code', undefined);
   // A name that every object has is no code either.
   if (code !== undefined && typeof kindOf(code as Code) !== 'string') expect.fail('code', `${code} is no code`);
+  const decision = expect.string('decision');
   const share = expect.take('share');
   if (share !== undefined && typeof share !== 'boolean') expect.fail('share', 'must be true or false');
   const read = {
-    decision: oneOf(expect, 'decision', DECISIONS, expect.string('decision')),
+    decision: DECISIONS.find(one => one === decision) ?? expect.fail('decision', `must be ${DECISIONS.join(', ')}`),
     rule: expect.string('rule'),
     ...(code === undefined ? {} : { code: code as Code }),
     ...(typeof share === 'boolean' ? { share } : {}),
