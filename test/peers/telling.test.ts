@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it, test } from 'node:test';
 import type { Node } from '../../src/oci/oci.ts';
 import { KINDS } from '../../src/peers/envelope.ts';
-import { LIMITED_LIMITS, LIMITED_PROTOCOL, SEND } from '../../src/peers/hearing.ts';
+import { KNOWN, LIMITED_LIMITS, LIMITED_PROTOCOL, SEND } from '../../src/peers/hearing.ts';
 import type { Holding } from '../../src/peers/peers.ts';
 import { RENEW_MS } from '../../src/peers/stating.ts';
 import { eventually } from '../conformance/wire.ts';
@@ -205,6 +205,26 @@ void test('a reader that never has enough is told four times, and then once a mi
   assert.ok(asked >= 2 && asked <= 8, `${asked} times`);
   await scene.world.advance(10 * RENEW_MS);
   assert.ok(asked <= 50, `${asked} times`);
+  scene.end();
+});
+
+void test('a reader that takes its time gets what it may know when it asks, not what it might have known before', async () => {
+  const { scene, a1, a2 } = await zones();
+  const lists: Uint8Array[] = [];
+  a2.wire.handle(LIMITED_PROTOCOL, LIMITED_LIMITS, async stream => {
+    await stream.receive();
+    await scene.world.sleep(5_000);
+    await stream.send(Uint8Array.of(SEND));
+    const list = await stream.receive();
+    if (list) lists.push(list);
+    await stream.send(Uint8Array.of(KNOWN));
+  });
+  await a1.plane.hold([limited(secret), limited(open)]);
+  await scene.world.advance(2_000);
+  await a1.plane.hold([limited(secret, 'b'), limited(open)]);
+  await scene.world.advance(30_000);
+  assert.equal(mentions(lists, open.digest), true);
+  assert.equal(mentions(lists, secret.digest), false);
   scene.end();
 });
 
