@@ -1,8 +1,10 @@
 /** Which policy is in force: files, bundles, what was kept, what is sent, under rosters that change. */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { parseReference } from '../../src/oci/oci.ts';
+import { replaceFile } from '../../src/store/disk.ts';
 import { keyIdOf } from '../../src/trust/policy-bundle.ts';
 import {
   bundleOf,
@@ -50,9 +52,12 @@ void describe('an unsigned policy', () => {
       assert.equal(node.shares(), 'team');
     }
     assert.deepEqual(node.refused(), ['YAML_INVALID', 'POLICY_INVALID', 'FILE_UNREADABLE']);
-    await node.disk.create('/etc/a.pub').then(file => file.close());
+    // A key that nobody can use.
+    const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+    await replaceFile(node.disk, '/etc/a.pub', Buffer.from(publicKey.export({ type: 'spki', format: 'pem' })));
     await node.policies.look();
-    assert.equal(node.refused().at(-1), 'POLICY_INVALID');
+    assert.deepEqual([node.refused().length, node.refused().at(-1)], [4, 'POLICY_INVALID']);
+    assert.equal(node.shares(), 'team');
   });
 
   void it('reads the files that it names beside it, and sees when one of them changes', async () => {
@@ -61,7 +66,6 @@ void describe('an unsigned policy', () => {
     const stage = await policyStage();
     const node = await stage.node('n1');
     assert.match(node.policies.trouble()!, /no such file/);
-    const { replaceFile } = await import('../../src/store/disk.ts');
     await replaceFile(node.disk, '/etc/prod.lock', lock(1, 'a'));
     const text = policyText({ serial: 3 }).replace('share: cluster', 'share: cluster, pins: {files: [prod.lock]}');
     await node.write(text);
