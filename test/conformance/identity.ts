@@ -41,6 +41,25 @@ export function identityConformance(name: string, make: () => Promise<IdentitySt
       assert.ok(members.credentials().has(own));
     });
 
+    void it('has no signed policy until policies are joined, and then theirs, whose changes it tells', async () => {
+      const { members } = await make();
+      assert.equal(members.policy, undefined);
+      assert.equal(await members.offerPolicy(new Uint8Array(1)), false);
+      const offered: Uint8Array[] = [];
+      let changed = (): void => assert.fail('nobody listens');
+      const policy = { serial: 3, bytes: new Uint8Array(2) };
+      members.joinPolicies({
+        policy,
+        offer: async bytes => offered.push(bytes) > 0,
+        onChange: listener => (changed = listener),
+      });
+      let told = 0;
+      members.onChange(revoked => (told += 1 + revoked.length));
+      changed();
+      assert.deepEqual([members.policy, await members.offerPolicy(new Uint8Array(1)), told], [policy, true, 1]);
+      assert.equal(offered.length, 1);
+    });
+
     void it('admits whom the issuer names, and knows it from then on', async () => {
       const { members, credential } = await make();
       const shown = await credential('n2');
