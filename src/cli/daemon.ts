@@ -5,7 +5,7 @@
 import { MirrorError } from '../errors.ts';
 import { registryServer, type Server } from '../http/registry.ts';
 import { verifyPeer } from '../identity/key.ts';
-import { Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags, Verdicts } from '../mirror/mirror.ts';
+import { Admitted, Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags, Verdicts } from '../mirror/mirror.ts';
 import type { Giver } from '../peers/peers.ts';
 import { createPeers, type OpenPeers } from '../peers/peers-node.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -118,6 +118,7 @@ async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPee
     hashes,
     attachments,
     verdicts: new Verdicts(),
+    admitted: await state.opening(() => Admitted.open(state.keep('admitted.json'))),
     signers: signersOf(() => policy.now()),
     evidence,
     origins,

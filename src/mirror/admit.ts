@@ -16,7 +16,7 @@ import { type Bonded, bondedKey, type Named } from './verdicts.ts';
 
 export type AdmitRooms = Pick<
   Rooms,
-  'world' | 'policy' | 'signers' | 'attachments' | 'verdicts' | 'peers' | 'audit' | 'log' | 'life'
+  'world' | 'policy' | 'signers' | 'attachments' | 'verdicts' | 'admitted' | 'peers' | 'audit' | 'log' | 'life'
 >;
 
 export type { Named } from './verdicts.ts';
@@ -43,9 +43,9 @@ export function refuse(reference: Reference, { allowed, code, rule, detail }: Ru
 }
 
 async function decide(rooms: AdmitRooms, named: Named, policy: Policy): Promise<Ruling> {
-  const { world, verdicts } = rooms;
+  const { world, verdicts, admitted } = rooms;
   const before = verdicts.last(named);
-  const ruling = await judge(rooms, named, policy);
+  const ruling = admitted.over(await judge(rooms, named, policy), named, policy);
   await record(rooms, named, ruling, before);
   verdicts.keep(named, ruling, policy.hash, world.now());
   return ruling;

@@ -3,6 +3,7 @@
  * what HTTP and the daemon may use. Refuses to know HTTP, libp2p, YAML and gRPC.
  */
 export { admit, refuse, rulingOn } from './admit.ts';
+export { Admitted } from './admitted.ts';
 export { type Body } from './body.ts';
 export { Catalogue } from './catalogue.ts';
 export { Fetches } from './fetches.ts';

@@ -8,6 +8,7 @@ import type { Policy } from '../policy/policy.ts';
 import type { Attachments, Hashes, Spool, Store } from '../store/store.ts';
 import type { EvidenceBook, OriginBook, Signers } from '../trust/trust.ts';
 import type { World } from '../world.ts';
+import type { Admitted } from './admitted.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Fetches } from './fetches.ts';
 import type { Pulls } from './pulls.ts';
@@ -30,6 +31,7 @@ export interface Rooms {
   readonly audit: Audit;
   readonly catalogue: Catalogue;
   readonly verdicts: Verdicts;
+  readonly admitted: Admitted;
   readonly fetches: Fetches;
   readonly pulls: Pulls;
   readonly stated: StatedTags;

@@ -95,7 +95,7 @@ export class Sharing {
   /** One look at the store, from images to statements; calls `looked` before the hashing. @throws STORE_UNAVAILABLE, AUDIT_UNAVAILABLE */
   async refresh(looked: () => void): Promise<void> {
     const { store, catalogue, attachments, policy } = this.#rooms;
-    const { hash } = policy();
+    const inForce = policy();
     const images = await this.#absorbed.images(await store.images());
     const closures = [];
     for (const image of images) closures.push(await closureOf(this.#rooms, image, this.#listed));
@@ -103,11 +103,12 @@ export class Sharing {
     for (const digest of this.#listed.keys()) if (!reached.has(digest)) this.#listed.delete(digest);
     const { admitted, shared, againAt } = await judgeAll(this.#rooms, closures);
     catalogue.hold(closures, admitted);
+    await this.#rooms.admitted.save(admitted, inForce);
     this.#againAt = Math.min(againAt, await judgeLearnt(this.#rooms));
     looked();
     await this.#offer(shared);
     // What is under way and no longer allowed ends now.
-    catalogue.judgedBy = hash;
+    catalogue.judgedBy = inForce.hash;
     await attachments.retain(subject => reached.has(subject));
     await this.#tell(images, shared);
     if (store.kind === 'containerd') await dropDuplicates(this.#rooms);

@@ -9,8 +9,9 @@ import { endOf, formatRecord } from '../../src/audit/record.ts';
 import { type Code, hasCode } from '../../src/errors.ts';
 import { readCredentials, writeCredentials } from '../../src/identity/members-file.ts';
 import { openSelf } from '../../src/identity/self.ts';
+import { Admitted } from '../../src/mirror/admitted.ts';
 import { StatedTags } from '../../src/mirror/stated.ts';
-import { digestOf, parseTagReference, type TagReference } from '../../src/oci/oci.ts';
+import { digestOf, OCI_MANIFEST, parseTagReference, type TagReference } from '../../src/oci/oci.ts';
 import { encodeSigned, signStatement } from '../../src/peers/envelope.ts';
 import { readRecords, Records } from '../../src/peers/records.ts';
 import { parseRoot, type Root } from '../../src/proof/proof.ts';
@@ -23,6 +24,7 @@ import { makeCluster, memoryKeep } from '../support/cluster.ts';
 import { ownKey } from '../support/fake-peers.ts';
 import { fuzzAsync, refusedOrLater, smallAtTheEnd, spoilt, twisted } from '../support/fuzz.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
+import { policyOf, whole } from '../support/policies.ts';
 import { simulatedWorld } from '../support/simulated-world.ts';
 
 smallAtTheEnd();
@@ -34,6 +36,11 @@ const { peer } = node!;
 const digest = digestOf(Buffer.from('content'));
 const root: Root = parseRoot('a'.repeat(64));
 const reference: TagReference = parseTagReference('r.test/team/app:1');
+
+const target = { digest, size: 1, mediaType: OCI_MANIFEST };
+/** What an expired policy says, and one that may freeze. */
+const expired = { allowed: false, rule: 'r', code: 'POLICY_EXPIRED', detail: '' } as const;
+const frozen = policyOf(whole('', ', expiresAt: 2026-12-20T00:00:00Z'));
 
 interface StateFile {
   readonly name: string;
@@ -104,6 +111,18 @@ const FILES: readonly StateFile[] = [
       await book.adopt(reference, digest);
       assert.equal((await openOrigins({ keep, world })).born, book.born);
       return book.born;
+    },
+  },
+  {
+    name: 'admitted.json',
+    good: async () => {
+      const keep = memoryKeep();
+      await (await Admitted.open(keep)).save([{ reference, target, contents: [target] }], frozen);
+      return keep;
+    },
+    open: async keep => {
+      const admitted = await Admitted.open(keep);
+      return admitted.over(expired, { ...reference, digest }, frozen).allowed;
     },
   },
   {

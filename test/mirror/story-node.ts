@@ -8,6 +8,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Giver, Peers } from '../../src/peers/peers.ts';
 import type { Answer } from '../../src/mirror/mirror.ts';
 import {
+  Admitted,
   Catalogue,
   Fetches,
   Pulls,
@@ -91,6 +92,7 @@ export interface StoryNode {
     readonly evidence: ReturnType<typeof memoryKeep>;
     readonly origins: ReturnType<typeof memoryKeep>;
     readonly stated: ReturnType<typeof memoryKeep>;
+    readonly admitted: ReturnType<typeof memoryKeep>;
   };
 }
 
@@ -120,7 +122,12 @@ export class Story {
     const disk = again?.disk ?? new MemoryDisk({ now: () => world.now() });
     const store =
       again?.store ?? new MemoryStore({ kind, now: () => world.now(), ...(kind === 'layout' ? { disk } : {}) });
-    const keeps = again?.keeps ?? { evidence: memoryKeep(), origins: memoryKeep(), stated: memoryKeep() };
+    const keeps = again?.keeps ?? {
+      evidence: memoryKeep(),
+      origins: memoryKeep(),
+      stated: memoryKeep(),
+      admitted: memoryKeep(),
+    };
     const audit = again?.audit ?? memoryAudit();
     let policy = load(settings.policy ?? OPEN_POLICY, settings.files);
     const own = hub.join(name, settings.roles);
@@ -142,6 +149,7 @@ export class Story {
       policy: () => policy.policy,
       signers: () => policy.signers,
       verdicts: new Verdicts(),
+      admitted: await Admitted.open(keeps.admitted),
       attachments: again?.rooms.attachments ?? new MemoryAttachments(),
       peers: observed(own, asked, told),
       catalogue: new Catalogue(),
