@@ -106,6 +106,15 @@ void describe('limits come before work', () => {
       refused({ authority: KEY, candidate: bundle({ ...made, dsseEnvelope: { ...envelope, signatures } }) }, INVALID);
   });
 
+  void it('a bundle with two kinds of signature or of key leaves open what is meant, and is refused', async () => {
+    const made = await keyed(statementOf(IMAGE));
+    const digest = { algorithm: 'SHA2_256', digest: 'AAAA' };
+    const both = { ...made, messageSignature: { signature: 'AAAA', messageDigest: digest } };
+    refused({ authority: KEY, candidate: bundle(both) }, INVALID, /2 of one signature/);
+    const verificationMaterial = { ...(plain.verificationMaterial as Json), publicKey: { hint: 'k' } };
+    refused({ authority: KEY, candidate: bundle({ ...plain, verificationMaterial }) }, INVALID, /2 of one key/);
+  });
+
   void it('a bundle above 1 MiB is not even parsed', () => {
     const bytes = Buffer.concat([bytesOfJson(plain), Buffer.alloc(1 << 20, ' ')]);
     refused({ authority: keyless(), root, candidate: { format: 'bundle', bytes } }, INVALID, /bytes/);
