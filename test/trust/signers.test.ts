@@ -134,6 +134,15 @@ void describe('a keyless bundle', () => {
     );
   });
 
+  void it('of Rekor v2 with a time written into its entry, which nothing covers, is as old as its timestamp says', async () => {
+    const witnesses = ['rekor2', 'tsa'] as const;
+    const made = await sigstore.statement(statementOf(IMAGE), { signer: sigstore.keyless(SUBJECT), witnesses });
+    const forged = structuredClone(made) as { verificationMaterial: { tlogEntries: Json[] } };
+    forged.verificationMaterial.tlogEntries[0]!.integratedTime = '1000000000';
+    assert.ok(isLately(holds({ authority: keyless(), root, candidate: bundle(forged) }).signedAt));
+    refused({ authority: keyless({ timestamps: 2 }), root, candidate: bundle(forged) }, 'SIGNATURE_UNTRUSTED');
+  });
+
   void it('of Rekor v2 is refused where that log was retired before its proved time', async () => {
     const witnesses = ['rekor2', 'tsa'] as const;
     const made = await sigstore.statement(statementOf(IMAGE), { signer: sigstore.keyless(SUBJECT), witnesses });
