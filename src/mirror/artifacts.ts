@@ -49,6 +49,7 @@ export async function* artifactsAt(
   while (left > 0 && rooms.world.monotonic() < until && !rooms.life.aborted) {
     const round = new Map<string, Promise<Fetched | undefined>>();
     for (const source of sources) {
+      if (round.size >= left) break;
       const referrer = nextOf(
         source,
         key => round.has(key),

@@ -27,6 +27,8 @@ export async function judgeAll(rooms: AdmitRooms, closures: readonly Closure[]):
   let againAt = Infinity;
   for (const closure of closures) {
     const { registry, repository } = closure.reference;
+    // What is not mirrored is nobody's business, whatever a rule says of it.
+    if (policy.registry(registry) !== registry) continue;
     const ruling = await rulingOn(rooms, { ...closure.reference, digest: closure.target.digest });
     againAt = Math.min(againAt, ruling.until ?? Infinity, ruling.allowed ? Infinity : rooms.world.now() + AGAIN_MS);
     if (!ruling.allowed) continue;

@@ -13,7 +13,10 @@ import type { Rooms } from './rooms.ts';
 const DOUBT_MS = 600_000;
 const DOUBTS_MAX = 1024;
 
-type ServeRooms = Pick<Rooms, 'world' | 'store' | 'hashes' | 'attachments' | 'catalogue' | 'audit' | 'log' | 'life'>;
+type ServeRooms = Pick<
+  Rooms,
+  'world' | 'store' | 'hashes' | 'attachments' | 'verdicts' | 'catalogue' | 'audit' | 'log' | 'life'
+>;
 
 /** The giver's side; `gone` is called with a content that turned out corrupt and must be withdrawn. */
 export function serving(rooms: ServeRooms, gone: (digest: Digest) => void): Giver {
@@ -29,7 +32,9 @@ export function serving(rooms: ServeRooms, gone: (digest: Digest) => void): Give
     async referrers(node, subject) {
       if (!rooms.catalogue.sharers(subject, node).length) return [];
       const all = rooms.attachments.of(subject).map(({ bond, manifest: { digest, size } }) => ({ bond, digest, size }));
-      return all.slice(0, REFERRERS_MAX);
+      // However much lies beside it, what was of use here is told first.
+      const useful = all.filter(one => rooms.verdicts.isUseful(one, subject));
+      return [...new Set([...useful, ...all])].slice(0, REFERRERS_MAX);
     },
     doubt(node, digest) {
       const now = rooms.world.monotonic();

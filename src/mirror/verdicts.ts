@@ -30,6 +30,7 @@ export class Verdicts {
   readonly #verdicts = new Map<string, Verdict>();
   #round = 0;
   readonly #judged = new Map<string, readonly Judgement[]>();
+  readonly #useful = new Map<string, true>();
   readonly #running = new Map<string, Promise<Ruling>>();
 
   /** The ruling on a digest under a name, if one holds at `now` (ms since 1970) under the policy with `hash`. */
@@ -70,12 +71,19 @@ export class Verdicts {
     if (known) return known;
     const found = judge();
     put(this.#judged, `${bondedKey(artifact)} ${subject} ${by}`, found, JUDGED_MAX);
+    if (found.some(({ signed }) => signed.length))
+      put(this.#useful, `${bondedKey(artifact)} ${subject}`, true, JUDGED_MAX);
     return found;
   }
 
   /** The same, where it was judged before. */
   known(artifact: Bonded, subject: Digest, by: string): readonly Judgement[] | undefined {
     return this.#judged.get(`${bondedKey(artifact)} ${subject} ${by}`);
+  }
+
+  /** True where the artifact once showed something to some authority of a policy here. */
+  isUseful(artifact: Bonded, subject: Digest): boolean {
+    return this.#useful.has(`${bondedKey(artifact)} ${subject}`);
   }
 }
 

@@ -139,7 +139,7 @@ export function countJudged(node: StoryNode): { readonly times: number } {
 export interface Offering {
   readonly contents: ReadonlyMap<Digest, Uint8Array>;
   readonly offers: readonly Referrer[];
-  /** Instead of the bytes of a content; at a position, as often as it is asked. */
+  /** The bytes of all else that is offered; never 0, or it is asked for ever. */
   readonly read?: (digest: Digest, into: Uint8Array, position: number) => Promise<number>;
   /** Instead of the list. */
   readonly list?: () => Promise<readonly Referrer[]>;
@@ -194,7 +194,7 @@ export class Admission extends Story {
         const bytes = contents.get(digest) ?? new Uint8Array();
         return {
           read: async (into, position) => {
-            if (read) return read(digest, into, position);
+            if (read && !contents.has(digest)) return read(digest, into, position);
             const part = bytes.subarray(position, position + into.length);
             into.set(part);
             return part.length;
