@@ -196,3 +196,22 @@ void describe('edge l: extensions by object identifier really refuse', () => {
     );
   });
 });
+
+void describe('a certificate that no CT log has', () => {
+  void it('is refused, unless the authority asks for none', async () => {
+    const signer = byLeaf(leaves.issue({ names: [uri(SUBJECT)] }));
+    const made = bundle(await sigstore.statement(statementOf(IMAGE), { signer }));
+    holds({ authority: keyless({ ctlog: 0 }), root, candidate: made });
+    refused({ authority: keyless(), root, candidate: made }, UNTRUSTED, /CERTIFICATE/);
+  });
+
+  void it('is one that another CT log has', async () => {
+    const other = await openSigstore();
+    try {
+      const { ctlogs } = other.root();
+      refused({ authority: keyless(), root: { ...root, ctlogs }, candidate: bundle(plain) }, UNTRUSTED, /CERTIFICATE/);
+    } finally {
+      other.close();
+    }
+  });
+});
