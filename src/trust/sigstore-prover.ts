@@ -78,7 +78,7 @@ export class Prover {
     const sources = new Set(times.map(({ source }) => source));
     if (sources.size < this.#thresholds.timestamps) throw untrusted('the proved times are not from distinct sources');
     const signedAt = times.length === 0 ? undefined : Math.min(...times.map(({ at }) => at));
-    this.#checkLogs(entity, signedAt ?? now);
+    this.#checkLogs(entity, signedAt === undefined ? [now] : times.map(({ at }) => at));
     return {
       ...(entity.key.$case === 'certificate' ? { certificate: entity.key.certificate } : {}),
       ...(signedAt === undefined ? {} : { signedAt }),
@@ -98,15 +98,19 @@ export class Prover {
     };
   }
 
-  /** Distinct logs, each in force `at` that time: a retired log's key must not vouch for what is new. The library asks for neither. */
-  #checkLogs(entity: SignedEntity, at: number): void {
-    const logs = new Set(entity.tlogEntries.map(({ logId }) => logId.keyId.toString('hex')));
+  /**
+   * Distinct logs, each in force at one of the proved times (the library looks only where the entry has a promise): a retired
+   * log's key must not vouch for what is new.
+   */
+  #checkLogs({ tlogEntries }: SignedEntity, times: readonly number[]): void {
+    const logs = new Set(tlogEntries.map(({ logId }) => logId.keyId.toString('hex')));
     if (logs.size < this.#thresholds.tlog) throw untrusted('the log entries are not from distinct logs');
-    const inForce = this.#material.tlogs.filter(
-      ({ validFor }) => validFor.start.getTime() <= at && at <= validFor.end.getTime(),
+    const inForce = this.#material.tlogs.filter(({ validFor }) =>
+      times.some(at => validFor.start.getTime() <= at && at <= validFor.end.getTime()),
     );
-    const known = new Set(inForce.map(({ logID }) => logID.toString('hex')));
-    for (const log of logs) if (!known.has(log)) throw untrusted('a log was not in force when it took the entry');
+    for (const { inclusionPromise, logId } of tlogEntries)
+      if (!inclusionPromise && !inForce.some(({ logID }) => logID.equals(logId.keyId)))
+        throw untrusted('a log was not in force when it took the entry');
   }
 }
 
