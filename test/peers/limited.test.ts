@@ -61,6 +61,7 @@ void test('what a peer tells this node alone is found, is replaced whole, and is
 void test('nobody tells what another signed, nobody is told what is for another, and no key stands for another', async () => {
   const { table, say } = await scene();
   refuses(() => table.limited.take(say([a], 1), other!.peer), 'STATEMENT_INVALID');
+  refuses(() => table.limited.take(say([a], 1, { signer: other!.peer }), teller!.peer), 'STATEMENT_INVALID');
   refuses(() => table.limited.take(say([a], 1, { audience: other!.peer }), teller!.peer), 'STATEMENT_INVALID');
   refuses(() => table.limited.take(say([a], 1, { key: other! }), teller!.peer), 'STATEMENT_INVALID');
   const { signer, ...node } = { signer: teller!.peer, start: 1, seq: 1, notAfter: 2 ** 42 };
