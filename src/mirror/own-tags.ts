@@ -3,6 +3,7 @@
  * adopt is stated, recorded first; nothing goes round that did not change and is not due.
  */
 import { formatReference } from '../oci/oci.ts';
+import type { TagStatement } from '../peers/peers.ts';
 import type { Image } from '../store/store.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -10,12 +11,12 @@ import type { Rooms } from './rooms.ts';
 export const RENEW_MS = 3_600_000;
 
 export class OwnTags {
-  readonly #rooms: Pick<Rooms, 'world' | 'origins' | 'stated' | 'audit' | 'peers' | 'policy'>;
+  readonly #rooms: Pick<Rooms, 'world' | 'origins' | 'stated' | 'audit' | 'peers' | 'policy' | 'verdicts'>;
   /** What was kept on disk last, and what was told last. */
   #kept: string | undefined;
   #told: string | undefined;
 
-  constructor(rooms: Pick<Rooms, 'world' | 'origins' | 'stated' | 'audit' | 'peers' | 'policy'>) {
+  constructor(rooms: Pick<Rooms, 'world' | 'origins' | 'stated' | 'audit' | 'peers' | 'policy' | 'verdicts'>) {
     this.#rooms = rooms;
   }
 
@@ -35,13 +36,18 @@ export class OwnTags {
     stated.state(named, digest, now);
   }
 
-  /** Keeps and tells the tags where they are not what was kept and told last: all of them go round in one statement. */
+  /**
+   * Keeps and tells the tags where they are not what was kept and told last: all of them go round in one statement. What
+   * policy refuses by now is not told.
+   */
   async tell(): Promise<void> {
-    const { peers, stated, policy } = this.#rooms;
+    const { peers, stated, policy, verdicts } = this.#rooms;
     const kept = JSON.stringify(stated.list());
     if (kept !== this.#kept) await stated.save();
     this.#kept = kept;
-    const tags = stated.under(policy());
+    const isRefused = ({ reference, digest }: TagStatement): boolean =>
+      verdicts.last({ ...reference, digest })?.allowed === false;
+    const tags = stated.under(policy()).filter(tag => !isRefused(tag));
     const told = JSON.stringify(tags);
     if (told !== this.#told) await peers.stateTags(tags);
     this.#told = told;

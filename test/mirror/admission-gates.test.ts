@@ -16,6 +16,7 @@ import {
   PLATFORM,
   policy,
   RELEASE,
+  recorded,
   signatureBy,
   SIGNED,
   STRANGER,
@@ -63,7 +64,7 @@ const WRONG: readonly Wrong[] = [
 ];
 
 const refusals = (node: StoryNode): unknown[] =>
-  node.audit.of('image.refused').map(({ code, digest: of, rule }) => [code, of, rule]);
+  recorded(node, 'image.refused').map(({ code, digest: of, rule }) => [code, of, rule]);
 
 for (const { what, text, attached, files, code } of WRONG) {
   void test(`share, serve: an image ${what} is neither told nor given, not even by digest, and that is recorded (${code})`, async () => {

@@ -13,6 +13,7 @@ import {
   NAME,
   PINNED,
   PLATFORM,
+  recorded,
   signatureBy,
   SIGNED,
   withPins,
@@ -59,7 +60,7 @@ for (const [what, text, files, attached] of [
       new Set([digest]),
       'the index alone was judged',
     );
-    assert.deepEqual(node.audit.of('image.refused'), []);
+    assert.deepEqual(recorded(node, 'image.refused'), []);
   });
 
   void test(`a holder tells all that an index lists that is ${what}, and nothing without it`, async () => {
@@ -154,5 +155,5 @@ void test('what a pinned index in the store lists, and only others have, comes t
   node.decree(PINNED.replace('serial: 1', 'serial: 2'), PINS);
   await story.share();
   for (const layer of AMD!.layers) assert.ok((await story.get(node, story.blob(IMAGE, layer))).whole);
-  assert.deepEqual(node.audit.of('image.refused'), []);
+  assert.deepEqual(recorded(node, 'image.refused'), []);
 });

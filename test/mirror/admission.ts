@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { sign } from 'node:crypto';
+import type { Event } from '../../src/audit/audit.ts';
 import { type Code, hasCode } from '../../src/errors.ts';
 import { type Digest, digestOf, formatReference, type Node, parseReference } from '../../src/oci/oci.ts';
 import type { Holding, Referrer } from '../../src/peers/peers.ts';
@@ -119,6 +120,11 @@ export function store(node: StoryNode, { reference }: StoryImage, { artifact, co
   const tag = `${subject.replace(':', '-')}${bond === 'subject' ? '' : `.${bond}`}`;
   node.store.name(parseReference(`${reference.registry}/${reference.repository}:${tag}`), target);
 }
+
+/** The verdicts of one kind that this node recorded so far. */
+export const recorded = (node: StoryNode, event: Verdict['event']): readonly Verdict[] =>
+  node.audit.events.filter(one => one.event === event) as readonly Verdict[];
+type Verdict = Extract<Event, { readonly event: 'image.refused' | 'image.passed' }>;
 
 /** How often this node's signers judge from now on. */
 export function countJudged(node: StoryNode): { readonly times: number } {
