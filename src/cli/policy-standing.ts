@@ -13,6 +13,8 @@ import { frozen, noPolicy } from './policy-frozen.ts';
 import { type Candidate, counts, judgeLoaded, signersOf } from './policy-judge.ts';
 import type { PolicyMarks } from './policy-marks.ts';
 
+/** Refusals that are remembered, so that each is told once. */
+const TOLD_MAX = 64;
 /** Characters of a key's id in records. */
 const SIGNER_CHARS = 16;
 
@@ -133,6 +135,7 @@ export class PolicyStanding {
     const stays = this.#current ? 'the last good policy stays in force' : 'no policy is in force';
     this.#log?.warn({ file, code }, `${message}; ${stays}`);
     await this.#record({ event: 'policy.refused', file, code });
+    if (this.#told.size >= TOLD_MAX) this.#told.clear();
     this.#told.add(message);
   }
 
