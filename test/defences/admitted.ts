@@ -5,8 +5,8 @@ export const ADMITTED: readonly Defence[] = [
   {
     defence: 'A giver gives only what lies in the closure of a shared manifest',
     file: 'mirror/serve.ts',
-    find: 'rooms.catalogue.sharers(digest).length ? await rooms.store.open(digest) : undefined',
-    replace: 'await rooms.store.open(digest)',
+    find: 'if (!mayHave(rooms, node, digest)) return undefined;',
+    replace: '',
     test: 'mirror/giving.test.ts',
     named: 'to a peer, what is not shared and what does not exist look the same; the refusal is recorded',
     code: 'NOT_SHARED',
@@ -14,7 +14,7 @@ export const ADMITTED: readonly Defence[] = [
   {
     defence: 'The proof of a content is given only while the content is',
     file: 'mirror/serve.ts',
-    find: 'rooms.catalogue.sharers(digest).length ? await rooms.hashes.known(digest) : undefined',
+    find: 'rooms.catalogue.sharers(digest, node).length ? await rooms.hashes.known(digest) : undefined',
     replace: 'await rooms.hashes.known(digest)',
     test: 'mirror/giving.test.ts',
     named: 'the proof of what is no longer shared is not given, though it is known',
@@ -31,9 +31,9 @@ export const ADMITTED: readonly Defence[] = [
   },
   {
     defence: 'Only what policy shares is offered',
-    file: 'mirror/share.ts',
-    find: 'return allowed ? [{ ...closure, rule }] : [];',
-    replace: 'return allowed || rule ? [{ ...closure, rule }] : [];',
+    file: 'mirror/judged.ts',
+    find: 'const { share } = rule;\n  if (!share) return undefined;',
+    replace: 'const { share = {} } = rule;',
     test: 'mirror/sharing.test.ts',
     named: 'with an empty share nothing is told, stated or given, and everything is mirrored',
     code: 'CONTENT_ABSENT',
@@ -59,8 +59,8 @@ export const ADMITTED: readonly Defence[] = [
   {
     defence: 'What policy does not let be pulled is denied',
     file: 'mirror/pull.ts',
-    find: 'if (!allowed) throw',
-    replace: 'if (!rule) throw',
+    find: 'refuse(reference, rooms.policy().pull(reference, rooms.world.now()));',
+    replace: '',
     test: 'mirror/answers.test.ts',
     named: 'what policy does not let be pulled is denied, and recorded, before any look-up',
     code: 'DENIED',

@@ -87,7 +87,7 @@ export const NAMED_BY_ISSUER: readonly Defence[] = [
   {
     defence: 'The highest roster is kept on disk',
     file: 'identity/members.ts',
-    find: '    await this.#keepRoster();\n    return true;',
+    find: '    await this.#keeping.keepRoster();\n    return true;',
     replace: '    return true;',
     test: 'identity/members.test.ts',
     named: 'after a restart the highest roster and whom it knew are there again',

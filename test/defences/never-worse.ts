@@ -76,8 +76,8 @@ export const NEVER_WORSE: readonly Defence[] = [
   },
   {
     defence: 'A manifest over 4 MiB is not even read',
-    file: 'mirror/manifests.ts',
-    find: 'if (content.size > MANIFEST_MAX_BYTES)',
+    file: 'mirror/read-proved.ts',
+    find: 'if (content.size > maxBytes)',
     replace: 'if (content.size < 0)',
     test: 'attack/door-manifests.test.ts',
     named: 'a file of this store that an image calls a manifest, and that is large, is not even read',

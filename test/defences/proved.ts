@@ -160,7 +160,7 @@ export const PROVED: readonly Defence[] = [
   },
   {
     defence: 'A manifest on this disk is hashed before it is read',
-    file: 'mirror/manifests.ts',
+    file: 'mirror/read-proved.ts',
     find: 'if (digestOf(bytes, algorithmOf(content.digest)) !== content.digest)',
     replace: 'if (digestOf(bytes, algorithmOf(content.digest)).length === 0)',
     test: 'attack/door-manifests.test.ts',

@@ -193,9 +193,9 @@ export const RECORDED: readonly Defence[] = [
   },
   {
     defence: 'A policy is on record before it is in force',
-    file: 'cli/ground.ts',
-    find: "await audit.record({ event: 'policy.loaded',",
-    replace: "void ({ event: 'policy.loaded',",
+    file: 'cli/policy-standing.ts',
+    find: "await this.#record({\n      event: 'policy.loaded',",
+    replace: "void ({\n      event: 'policy.loaded',",
     test: 'attack/state-surroundings.test.ts',
     named: 'is in force from then on, and recorded',
     code: 'policy.loaded',

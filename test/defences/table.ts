@@ -1,5 +1,6 @@
 /** The whole table of defences, by the promise of README that each of them keeps. */
 import { ADMITTED } from './admitted.ts';
+import { ADMITTED_IN_STORIES } from './admitted-in-stories.ts';
 import { ADMITTED_BY_POLICY } from './admitted-by-policy.ts';
 import { BY_DIGEST } from './by-digest.ts';
 import type { Defence } from './defence.ts';
@@ -18,6 +19,7 @@ export const TABLE: readonly Defence[] = [
   ...NAMED_ON_LANES,
   ...BY_DIGEST,
   ...ADMITTED,
+  ...ADMITTED_IN_STORIES,
   ...ADMITTED_BY_POLICY,
   ...RECORDED,
   ...NEVER_WORSE,

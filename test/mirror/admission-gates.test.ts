@@ -164,12 +164,11 @@ const DENIED = policy('action: deny, share: cluster, tags: {min: 1, keep: 7d}');
 void test('pull: a denied name is refused by tag, digest and blob before any look-up (DENIED)', async () => {
   const open = await story.holder('open', IMAGE, ALL, [signatureBy(PLATFORM, digest)]);
   let looked = 0;
-  const { holders } = open.rooms.peers;
   const node = await story.reader(DENIED);
   Object.assign(node.rooms.peers, {
     holders: (of: typeof digest) => {
       looked += 1;
-      return holders(of);
+      return open.rooms.peers.holders(of);
     },
   });
   node.keep(IMAGE);
@@ -190,7 +189,7 @@ void test('share, serve: a denied name is neither told nor given, though it is h
   assert.deepEqual(refusals(node), [['DENIED', digest, 'team']]);
 });
 
-void test('share: an image of a registry that policy does not list is not told, whatever its rules say', async () => {
+void test('share: an image of a registry that policy does not list is not told, whatever its rules say (NOT_SHARED)', async () => {
   const foreign = storyImage('x.test/team/app:1', { layers: [10] });
   const text = ALL.replace('match: r.test/**', 'match: x.test/**');
   const node = await story.holder('strict', foreign, text);

@@ -158,7 +158,7 @@ void test('what is asked at once is searched and judged once', async () => {
   assert.deepEqual([judged.times, honest.lists.length], [1, 1]);
 });
 
-void test('a thousand junk bundles that lie on a node before the good one hide it from no other node', async () => {
+void test('a thousand junk bundles that lie on a node before the good one hide it from no other node (else SIGNATURE_UNTRUSTED)', async () => {
   const first = await story.holder('first', IMAGE, SIGNED, [...JUNK, GOOD]);
   assert.ok(first.told.holdings.includes(digest));
   const node = await story.reader(SIGNED);
@@ -177,7 +177,7 @@ for (const [how, lie] of [
   ['never ends it', () => new Promise<number>(() => undefined)],
   ['cannot', () => Promise.reject(new Error('no'))],
 ] as const)
-  void test(`a source that lists the good signature and ${how} does not hide it at the next`, async () => {
+  void test(`a source that lists the good signature and ${how} does not hide it at the next (else SIGNATURE_MISSING)`, async () => {
     for (const name of ['liar1', 'liar2'])
       await story.offering(name, { contents: IMAGE.contents, offers: [referrerOf(GOOD)], read: lie });
     await story.holder('honest', IMAGE, SIGNED, [GOOD]);
@@ -244,10 +244,11 @@ for (const [what, offered] of [
     assert.deepEqual(node.rooms.attachments.of(digest), []);
   });
 
-void test('junk that other nodes offer is kept by nobody; what holds is', async () => {
+void test('junk that other nodes offer is kept by nobody; what holds is (image.admitted)', async () => {
   await offering('liar', [...JUNK.slice(0, 10), signatureBy(STRANGER, digest), GOOD]);
   const node = await story.reader(SIGNED);
   await story.get(node, story.manifest(IMAGE, digest));
+  assert.equal(node.audit.of('image.admitted').length, 1);
   assert.deepEqual(
     node.rooms.attachments.of(digest).map(({ manifest }) => manifest.digest),
     [GOOD.digest],

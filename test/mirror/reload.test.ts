@@ -115,12 +115,12 @@ void test('what a giver no longer shares ends on the lane, whoever reads it (CON
 void test('a reload while a giver opens what is asked for is not missed', async () => {
   const giver = await story.holder('giver', IMAGE, ALL);
   const peer = story.hub.join('peer').node;
-  const { record } = giver.audit;
+  const record = giver.audit.record.bind(giver.audit);
   const held = Promise.withResolvers<void>();
   Object.assign(giver.audit, {
     record: async (event: Parameters<typeof record>[0]) => {
       if (event.event === 'serve.started') await held.promise;
-      await record.call(giver.audit, event);
+      await record(event);
     },
   });
   const giving = giver.giver.give(peer, LAYER!.digest, 0, MIB);
@@ -149,9 +149,10 @@ for (const [what, after] of [
   ['one that shares it with nobody', NEVER],
   ['one that denies it', DENIED],
 ] as const)
-  void test(`the tag of a name under ${what} is no longer stated`, async () => {
+  void test(`the tag of a name under ${what} is no longer stated, though it was (tag.stated)`, async () => {
     const node = await story.holder('holder', IMAGE, ALL);
     assert.deepEqual(node.told.tags, [NAME]);
+    assert.equal(node.audit.of('tag.stated').length, 1);
     node.decree(after);
     await story.share();
     assert.deepEqual(node.told.tags, []);
@@ -206,7 +207,7 @@ void test('a manifest that is on its way while its name is denied is not remembe
   assert.deepEqual(node.rooms.catalogue.roots(), []);
 });
 
-void test('verdicts of the policy before count for nothing, also when it comes back', async () => {
+void test('verdicts of the policy before count for nothing, also when it comes back (SIGNATURE_MISSING)', async () => {
   const node = await story.holder('holder', IMAGE, ALL);
   for (const [text, told] of [
     [SIGNED, false],
@@ -216,5 +217,6 @@ void test('verdicts of the policy before count for nothing, also when it comes b
     node.decree(text);
     await story.share();
     assert.equal(node.told.holdings.includes(digest), told);
+    if (!told) assert.equal(recorded(node, 'image.refused').at(-1)!.code, 'SIGNATURE_MISSING');
   }
 });
