@@ -40,7 +40,7 @@ export type Event =
   | { readonly event: 'credential.accepted'; readonly peer: PeerId; readonly node: string; readonly expiresAt: number }
   | {
       readonly event: 'identity.expiring';
-      readonly what: 'roster' | 'credential';
+      readonly what: 'roster' | 'credential' | 'policy';
       readonly stage: 'ending' | 'ended';
       readonly expiresAt: number;
     }

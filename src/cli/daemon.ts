@@ -5,7 +5,17 @@
 import { MirrorError } from '../errors.ts';
 import { registryServer, type Server } from '../http/registry.ts';
 import { verifyPeer } from '../identity/key.ts';
-import { Admitted, Catalogue, Fetches, Pulls, type Rooms, serving, Sharing, StatedTags, Verdicts } from '../mirror/mirror.ts';
+import {
+  Admitted,
+  Catalogue,
+  Fetches,
+  Pulls,
+  type Rooms,
+  serving,
+  Sharing,
+  StatedTags,
+  Verdicts,
+} from '../mirror/mirror.ts';
 import type { Giver } from '../peers/peers.ts';
 import { createPeers, type OpenPeers } from '../peers/peers-node.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -58,6 +68,7 @@ export async function startNode(ground: Ground, open: OpenDoors = openDoors): Pr
     lives: () => livesOf(ground),
     byNewestIssuer: () => ground.members.byNewestIssuer(),
     holdings: () => sharing.told(),
+    policyFrom: () => ground.policy.about(),
     notReady: () => reason ?? ground.policy.trouble(),
     counts: () => ground.members.node(self.peer) !== undefined,
   };
@@ -127,6 +138,7 @@ async function joinRooms(ground: Ground): Promise<{ rooms: Rooms; peers: OpenPee
     fetches,
     log,
     life,
+    busy: () => ground.traffic.busy(),
     policy: () => policy.now(),
     pulls: new Pulls(),
     stated: await state.opening(() => StatedTags.open(state.keep('stated-tags.json'), self.peer)),

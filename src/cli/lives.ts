@@ -1,5 +1,5 @@
 /**
- * What of a node's identity ends, and what changes in it. Promises: what ends soon is said once a day while it does, in the
+ * What of a node's identity and policy ends, and what changes in the identity. Promises: what ends soon is said once a day while it does, in the
  * log and on record; each new issuer and each newer credential is on record as soon as it is in force. Refuses to judge
  * members. Spec: identity/IDENTITY.md, "Judging".
  */
@@ -13,10 +13,11 @@ const LOOK_MS = 3_600_000;
 /** The same is said again after so long. */
 const AGAIN_MS = 86_400_000;
 
-/** What of an identity has a life. */
+/** What has a life; a policy need not have an end. */
 export interface Lives {
   readonly roster: Life;
   readonly credential: Life;
+  readonly policy?: Life;
 }
 
 /** Something that ends soon, or has ended. */
@@ -39,24 +40,32 @@ const TEXTS: Readonly<Record<keyof Lives, Readonly<Record<Notice['stage'], (at: 
     ending: at => `this node's credential ends ${at}: make a new one with pinnace credential renew`,
     ended: at => `this node's credential ended ${at}, so it is shut out: make a new one with pinnace credential renew`,
   },
+  policy: {
+    ending: at => `the policy ends ${at}: bring one with a higher serial`,
+    ended: at => `the policy ended ${at}, so nothing new is admitted: bring one with a higher serial`,
+  },
 };
 
 /** What ends soon or has ended at `now`, in milliseconds since 1970. */
 export function noticesOf(lives: Lives, now: number): readonly Notice[] {
-  return (['roster', 'credential'] as const).flatMap(what => {
-    const { expiresAt } = lives[what];
-    const stage = stageOf(lives[what], now);
-    return stage === 'good' ? [] : [{ what, stage, expiresAt, text: TEXTS[what][stage](iso(expiresAt)) }];
+  return (['roster', 'credential', 'policy'] as const).flatMap(what => {
+    const life = lives[what];
+    const stage = life ? stageOf(life, now) : 'good';
+    if (!life || stage === 'good') return [];
+    return [{ what, stage, expiresAt: life.expiresAt, text: TEXTS[what][stage](iso(life.expiresAt)) }];
   });
 }
 
-type LifeRooms = Pick<Ground, 'members' | 'self' | 'audit' | 'log' | 'world' | 'life'>;
+/** Whose lives are looked at. */
+type Living = Pick<Ground, 'members' | 'self'> & { readonly policy: Pick<Ground['policy'], 'now'> };
+type LifeRooms = Living & Pick<Ground, 'audit' | 'log' | 'world' | 'life'>;
 
 /** The lives of a node that runs. */
-export const livesOf = ({ members, self }: Pick<Ground, 'members' | 'self'>): Lives => ({
-  roster: members.roster,
-  credential: self.node(),
-});
+export function livesOf({ members, self, policy }: Living): Lives {
+  const { issuedAt, expiresAt } = policy.now();
+  const ends = expiresAt === undefined ? {} : { policy: { issuedAt, expiresAt } };
+  return { roster: members.roster, credential: self.node(), ...ends };
+}
 
 /** Says what ends until the daemon's life does. Never rejects. */
 export async function watchLives(rooms: LifeRooms): Promise<void> {

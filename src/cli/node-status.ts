@@ -56,6 +56,8 @@ export interface Status {
 }
 
 const TAG_WARNINGS_MAX = 20;
+/** Characters of a hash or a key's id that are shown. */
+const SHOWN_CHARS = 12;
 
 const iso = (at: number): string => new Date(at).toISOString();
 
@@ -71,6 +73,8 @@ export interface Facts {
   /** How many nodes hold a credential by the newest issuer that the roster names. */
   readonly byNewestIssuer: () => number;
   readonly holdings: () => { readonly contents: number; readonly bytes: number };
+  /** Where the policy in force came from, and the ids of the keys that signed it. */
+  readonly policyFrom: () => { readonly file: string; readonly signers: readonly string[] };
   readonly notReady: () => string | undefined;
   /** False where this node's own credential was taken back or has expired. */
   readonly counts: () => boolean;
@@ -88,7 +92,7 @@ export function statusOf(facts: Facts): Status {
     roster: rosterOf(facts),
     credentialExpiresAt: iso(facts.lives().credential.expiresAt),
     mirror: config.mirror.listen,
-    policy: `${config.policyFile} (${rooms.policy().hash.slice(0, 12)})`,
+    policy: policyOf(facts),
     holdings: facts.holdings(),
     spool: { usedBytes: rooms.spool.used, maxBytes: config.spool.maxBytes },
     peers: rooms.peers.status().map(({ node, shunnedUntil, ...rest }) => ({
@@ -123,6 +127,13 @@ function rosterOf(facts: Facts): Status['roster'] {
     issuer: key(signer),
     ...(next ? { next: { issuer: key(next), nodes: facts.byNewestIssuer() } } : {}),
   };
+}
+
+function policyOf({ rooms, policyFrom }: Facts): string {
+  const { name, serial, hash } = rooms.policy();
+  const { file, signers } = policyFrom();
+  const signed = signers.length ? `, signed by ${signers.map(id => id.slice(0, SHOWN_CHARS)).join(' and ')}` : '';
+  return `${name} ${serial} of ${file} (${hash.slice(0, SHOWN_CHARS)})${signed}`;
 }
 
 function warningsOf(facts: Facts): string[] {

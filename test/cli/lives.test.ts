@@ -10,7 +10,10 @@ import { realWorld } from '../../src/world.ts';
 import { issueRoster } from '../../src/identity/roster.ts';
 import { DAY_MS, makeCluster } from '../support/cluster.ts';
 import { memoryAudit } from '../support/memory-audit.ts';
+import { policyOf } from '../support/policies.ts';
 import { simulatedWorld } from '../support/simulated-world.ts';
+
+const policy = policyOf('{}');
 
 async function stage() {
   const world = simulatedWorld();
@@ -32,7 +35,7 @@ async function stage() {
     audit,
     warned,
     life,
-    rooms: { world, self, members, audit, log, life: life.signal },
+    rooms: { world, self, members, audit, log, life: life.signal, policy: { now: () => policy } },
   };
 }
 
@@ -51,6 +54,19 @@ void test('what ends is said once a day, in the log and on record, and no more o
   life.abort();
   await world.settle();
   await watching;
+});
+
+void test('a policy with an end is told before and after it, one without never', () => {
+  const life = { issuedAt: 0, expiresAt: 10_000 };
+  const stages = (now: number, policy?: typeof life) =>
+    noticesOf({ roster: life, credential: life, ...(policy ? { policy } : {}) }, now).map(({ what, stage }) => [
+      what,
+      stage,
+    ]);
+  const ends = { issuedAt: 0, expiresAt: 100 };
+  assert.deepEqual(stages(90, ends), [['policy', 'ending']]);
+  assert.deepEqual(stages(101, ends), [['policy', 'ended']]);
+  assert.deepEqual(stages(101), []);
 });
 
 void test('a roster that ended is told from one that ends', () => {

@@ -27,6 +27,7 @@ const factsOf = ({ rooms, node }: StoryNode, more: Partial<Facts> = {}): Facts =
   lives: () => lives(0),
   byNewestIssuer: () => 1,
   holdings: () => ({ contents: 0, bytes: 0 }),
+  policyFrom: () => ({ file: './p.yaml', signers: [] }),
   notReady: () => undefined,
   counts: () => true,
   ...more,
