@@ -7,6 +7,7 @@ import { formatReference, parseReference } from '../oci/oci.ts';
 import type { Policy, Rule } from '../policy/policy.ts';
 import { type AdmitRooms, rulingOn } from './admit.ts';
 import type { Closure, Shared } from './catalogue.ts';
+import type { Pace } from './pace.ts';
 import type { Rooms } from './rooms.ts';
 
 /** What was refused for want of signatures is judged again after so many ms: they may have come to another node. */
@@ -19,8 +20,8 @@ export interface Judged {
   readonly againAt: number;
 }
 
-/** @throws AUDIT_UNAVAILABLE */
-export async function judgeAll(rooms: AdmitRooms, closures: readonly Closure[]): Promise<Judged> {
+/** Judges one after the other, at `pace`. @throws AUDIT_UNAVAILABLE */
+export async function judgeAll(rooms: AdmitRooms, closures: readonly Closure[], pace: Pace): Promise<Judged> {
   const policy = rooms.policy();
   const admitted: Closure[] = [];
   const shared: Shared[] = [];
@@ -29,7 +30,8 @@ export async function judgeAll(rooms: AdmitRooms, closures: readonly Closure[]):
     const { registry, repository } = closure.reference;
     // What is not mirrored is nobody's business, whatever a rule says of it.
     if (policy.registry(registry) !== registry) continue;
-    const ruling = await rulingOn(rooms, { ...closure.reference, digest: closure.target.digest });
+    const named = { ...closure.reference, digest: closure.target.digest };
+    const ruling = await pace.after(() => rulingOn(rooms, named));
     againAt = Math.min(againAt, ruling.until ?? Infinity, ruling.allowed ? Infinity : rooms.world.now() + AGAIN_MS);
     if (!ruling.allowed) continue;
     admitted.push(closure);
@@ -57,14 +59,14 @@ function sharedBy(policy: Policy, rule: Rule, closure: Closure): Shared | undefi
  * What was learnt through the mirror and is no longer allowed is forgotten, with all that only it lists. What an image in
  * the store lists has inherited. Answers when to look again, as `judgeAll`. @throws AUDIT_UNAVAILABLE
  */
-export async function judgeLearnt(rooms: AdmitRooms & Pick<Rooms, 'catalogue'>): Promise<number> {
+export async function judgeLearnt(rooms: AdmitRooms & Pick<Rooms, 'catalogue'>, pace: Pace): Promise<number> {
   const { catalogue, policy, world } = rooms;
   let againAt = Infinity;
   for (const { owner, digest } of catalogue.roots()) {
     if (catalogue.holds(owner, digest)) continue;
     const named = { ...parseReference(owner), digest };
     const byName = policy().pull(named, world.now());
-    const { allowed, until = Infinity } = byName.allowed ? await rulingOn(rooms, named) : byName;
+    const { allowed, until = Infinity } = byName.allowed ? await pace.after(() => rulingOn(rooms, named)) : byName;
     if (allowed) againAt = Math.min(againAt, until);
     else {
       rooms.log.info({ reference: formatReference(named) }, `${owner}: ${digest} is no longer allowed`);

@@ -35,6 +35,8 @@ export interface Rooms {
   readonly fetches: Fetches;
   readonly pulls: Pulls;
   readonly stated: StatedTags;
+  /** True while bytes move for others: what nobody waits for makes way. */
+  readonly busy: () => boolean;
   /** For people; nothing depends on it. */
   readonly log: Log;
   /** The daemon's life. */

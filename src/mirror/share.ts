@@ -14,6 +14,7 @@ import { closureOf, type Listed } from './closure.ts';
 import { Hashed } from './hashed.ts';
 import { judgeAll, judgeLearnt } from './judged.ts';
 import { OwnTags, RENEW_MS } from './own-tags.ts';
+import { Pace } from './pace.ts';
 import type { Rooms } from './rooms.ts';
 import { dropDuplicates } from './settle.ts';
 
@@ -24,7 +25,7 @@ const TELL_MS = 1_000;
 const LATE = 'late';
 
 type ShareRooms = AdmitRooms &
-  Pick<Rooms, 'store' | 'spool' | 'hashes' | 'evidence' | 'origins' | 'catalogue' | 'stated'>;
+  Pick<Rooms, 'store' | 'spool' | 'hashes' | 'evidence' | 'origins' | 'catalogue' | 'stated' | 'busy'>;
 
 /** Keeps what is told in step with the store and the policy, until the daemon's life ends. */
 export class Sharing {
@@ -94,17 +95,19 @@ export class Sharing {
 
   /** One look at the store, from images to statements; calls `looked` before the hashing. @throws STORE_UNAVAILABLE, AUDIT_UNAVAILABLE */
   async refresh(looked: () => void): Promise<void> {
-    const { store, catalogue, attachments, policy } = this.#rooms;
+    const { world, store, catalogue, attachments, policy, busy, life } = this.#rooms;
     const inForce = policy();
+    // A newer policy does not wait for what an older one says.
+    const pace = new Pace(world, () => busy() && policy().hash === inForce.hash, life);
     const images = await this.#absorbed.images(await store.images());
     const closures = [];
     for (const image of images) closures.push(await closureOf(this.#rooms, image, this.#listed));
     const reached = new Set(closures.flatMap(({ contents }) => contents.map(({ digest }) => digest)));
     for (const digest of this.#listed.keys()) if (!reached.has(digest)) this.#listed.delete(digest);
-    const { admitted, shared, againAt } = await judgeAll(this.#rooms, closures);
+    const { admitted, shared, againAt } = await judgeAll(this.#rooms, closures, pace);
     catalogue.hold(closures, admitted);
     await this.#rooms.admitted.save(admitted, inForce);
-    this.#againAt = Math.min(againAt, await judgeLearnt(this.#rooms));
+    this.#againAt = Math.min(againAt, await judgeLearnt(this.#rooms, pace));
     looked();
     await this.#offer(shared);
     // What is under way and no longer allowed ends now.

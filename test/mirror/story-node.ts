@@ -141,6 +141,7 @@ export class Story {
       hashes,
       audit,
       life: life.signal,
+      busy: () => false,
       ...settings.twist?.({ store, hashes }),
       spool: await openSpool(disk, '/spool', settings.spoolBytes ?? 256 * MIB, world),
       evidence: await openEvidence({ keep: keeps.evidence }),
