@@ -8,6 +8,7 @@ import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { realWorld } from '../../src/world.ts';
+import { admissionBench } from './bench-admission.ts';
 import { attackerBench } from './bench-attacker.ts';
 import { idleBench } from './bench-idle.ts';
 import { linkBench } from './bench-link.ts';
@@ -15,6 +16,7 @@ import { localBench } from './bench-local.ts';
 import { lookupBench } from './bench-lookup.ts';
 import { policyBench } from './bench-policy.ts';
 import { shareBench } from './bench-share.ts';
+import { signaturesBench } from './bench-signatures.ts';
 import { spreadBench } from './bench-spread.ts';
 import { transferBench } from './bench-transfer.ts';
 import { unhelpedBench } from './bench-unhelped.ts';
@@ -32,6 +34,8 @@ const BENCHES: readonly Bench[] = [
   idleBench,
   lookupBench,
   policyBench,
+  signaturesBench,
+  admissionBench,
   spreadBench,
   shareBench,
   unhelpedBench,
