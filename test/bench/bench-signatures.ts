@@ -8,7 +8,7 @@ import { figure } from './report.ts';
 import { type Contender, race } from './rounds.ts';
 import type { SignatureFindings } from './signatures-process.ts';
 
-const COLD_LIMIT_MS = 10;
+export const COLD_LIMIT_MS = 10;
 /** As the daemon runs (src/cli/pinnace). */
 const FLAGS = ['--optimize-for-size', '--max-semi-space-size=4'];
 const SCRIPT = resolve(import.meta.dirname, 'signatures-process.ts');
