@@ -4,7 +4,12 @@ import { test } from 'node:test';
 import { hasCode } from '../../src/errors.ts';
 import { GOSSIP_ITEM_MAX_BYTES, POLICY_TOPIC } from '../../src/peers/gossip.ts';
 import { encodeItem, POLICY_MAX_BYTES } from '../../src/peers/intake.ts';
-import { encodePolicyHead, parsePolicyHead, POLICY_AGAIN_MS } from '../../src/peers/policy-exchange.ts';
+import {
+  encodePolicyHead,
+  parsePolicyHead,
+  POLICY_AGAIN_MS,
+  POLICY_PROTOCOL,
+} from '../../src/peers/policy-exchange.ts';
 import { RENEW_MS } from '../../src/peers/stating.ts';
 import { mentions } from '../support/tapped-wire.ts';
 import { type Plane, Scene } from './scene.ts';
@@ -63,6 +68,20 @@ void test('nodes with the same bundle, or none, send none', async () => {
   const before = scene.planes.map(bundlesIn);
   await scene.world.advance(5 * RENEW_MS);
   assert.deepEqual(scene.planes.map(bundlesIn), before);
+  const [a, b] = scene.planes as [Plane, Plane];
+  const limits = { maxFrame: 1 + POLICY_MAX_BYTES, maxInbound: 1 };
+  for (const [serial, frames] of [
+    [0, 2],
+    [1, 1],
+    [2, 1],
+  ] as const) {
+    const stream = await b.wire.open(a.wire.peer, POLICY_PROTOCOL, limits, b.stop.signal);
+    await stream.send(encodePolicyHead(serial));
+    await stream.close();
+    let got = 0;
+    while (await stream.receive().catch(() => undefined)) got += 1;
+    assert.equal(got, frames, `to who has ${serial}`);
+  }
   scene.end();
 });
 
