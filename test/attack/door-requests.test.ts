@@ -66,7 +66,8 @@ const CASES: readonly Case[] = [
   ['no registry at all', '/v2/app/manifests/1', 'NAME_INVALID', 400],
   ['a catalogue', '/v2/_catalog', 'REQUEST_INVALID', 400],
   ['a list of tags', '/v2/team/app/tags/list?ns=r.test', 'REQUEST_INVALID', 400],
-  ['referrers', `/v2/team/app/referrers/${D}?ns=r.test`, 'REQUEST_INVALID', 400],
+  ['referrers of what is nowhere', `/v2/team/app/referrers/${D}?ns=r.test`, 'CONTENT_ABSENT', 404],
+  ['referrers of a tag', '/v2/team/app/referrers/1?ns=r.test', 'DIGEST_INVALID', 400],
   ['two question marks', `${blob(D)}?ns=r.test`, 'REQUEST_INVALID', 400],
   ['a very long path', named(`team/${'a/'.repeat(2000)}app`), 'REQUEST_INVALID', 400],
   ['a range of letters', blob(LAYER), 'RANGE_INVALID', 416, 'Range: bytes=a-b\r\n'],
@@ -79,7 +80,7 @@ const CASES: readonly Case[] = [
   ['a range that starts at the end', blob(LAYER), 'RANGE_INVALID', 416, 'Range: bytes=1000-\r\n'],
   ['a content under a name that does not reach it', `/v2/team/other/blobs/${LAYER}?ns=r.test`, 'CONTENT_ABSENT', 404],
   ['a sha512 of what is there as sha256', blob(`sha512:${HEX}${HEX}`), 'CONTENT_ABSENT', 404],
-  ['a tag that looks like a signature', tagged(`sha256-${HEX}.sig`), 'TAG_UNDECIDED', 404],
+  ['a tag that looks like a signature', tagged(`sha256-${HEX}.sig`), 'CONTENT_ABSENT', 404],
 ];
 
 void describe('a request to the mirror with', () => {

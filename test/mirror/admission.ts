@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { sign } from 'node:crypto';
 import type { Event } from '../../src/audit/audit.ts';
-import { type Code, hasCode } from '../../src/errors.ts';
+import { type Code, hasCode, MirrorError } from '../../src/errors.ts';
 import { type Digest, digestOf, formatReference, type Node, parseReference } from '../../src/oci/oci.ts';
 import type { Holding, Referrer } from '../../src/peers/peers.ts';
 import { Prover, rootOf } from '../../src/proof/proof.ts';
@@ -195,9 +195,10 @@ export class Admission extends Story {
         asked.lists.push(subject);
         return list ? list() : offers;
       },
-      give: async (_, digest) => {
+      give: async (_, digest, offset, length) => {
         asked.contents.push(digest);
         const bytes = contents.get(digest) ?? new Uint8Array();
+        if (!read && offset + length > bytes.length) throw new MirrorError('CONTENT_ABSENT', `${digest} is not here`);
         return {
           read: async (into, position) => {
             if (read && !contents.has(digest)) return read(digest, into, position);
