@@ -1,7 +1,7 @@
 /**
  * Signatures that lie in the store as images do: under cosign's tags and the fallback tag of the referrers API. They become
- * attachments of what they are about, and are images no longer. Promises: each is looked at once; what is no attachment, or
- * too large, is left alone and said once.
+ * attachments of what they are about, and are images no longer. Promises: each is looked at once; what is no signature, or
+ * too large, is left alone and said once: it could list any content of this store.
  */
 import { asMirrorError, MirrorError } from '../errors.ts';
 import {
@@ -17,8 +17,9 @@ import {
 import { ATTACHMENT_MAX_BYTES, type Bond, type Image } from '../store/store.ts';
 import { readProved } from './read-proved.ts';
 import type { Rooms } from './rooms.ts';
+import { isSignature } from './signature-shape.ts';
 
-type AbsorbRooms = Pick<Rooms, 'store' | 'attachments' | 'verdicts' | 'audit' | 'log'>;
+type AbsorbRooms = Pick<Rooms, 'store' | 'attachments' | 'verdicts' | 'policy' | 'audit' | 'log'>;
 
 export class Absorbed {
   readonly #rooms: AbsorbRooms;
@@ -39,6 +40,8 @@ export class Absorbed {
         rest.push(image);
         continue;
       }
+      const { registry } = image.reference;
+      if (this.#rooms.policy().registry(registry) !== registry) continue;
       const key = `${tag.subject} ${tag.bond} ${image.target.digest}`;
       if (this.#seen.has(key) || (await this.#take(tag, image.target.digest))) seen.add(key);
     }
@@ -67,9 +70,12 @@ export class Absorbed {
 
   async #keep(subject: Digest, bond: Bond, manifest: Uint8Array): Promise<void> {
     const { attachments, audit, verdicts } = this.#rooms;
-    const { config, layers } = parseArtifact(manifest);
+    const artifact = parseArtifact(manifest);
     const contents = new Map<Digest, Uint8Array>();
-    for (const { digest } of [config, ...layers]) contents.set(digest, await this.#read(digest, ATTACHMENT_MAX_BYTES));
+    for (const { digest } of [artifact.config, ...artifact.layers])
+      contents.set(digest, await this.#read(digest, ATTACHMENT_MAX_BYTES));
+    if (!isSignature({ bond, artifact, contents }))
+      throw new MirrorError('MANIFEST_INVALID', `what is attached to ${subject} as ${bond} is no signature`);
     const { manifest: kept } = await attachments.keep({ subject, bond, manifest }, contents);
     await audit.record({ event: 'attachment.kept', subject, digest: kept.digest, source: 'store' });
     verdicts.askAgain();

@@ -100,6 +100,14 @@ async function judge(rooms: AdmitRooms, named: Named, policy: Policy): Promise<R
   return ruling();
 }
 
+/** True where an artifact is signed by an authority of the policy in force; judged once. */
+export function holdsForSome(rooms: AdmitRooms, fetched: Fetched): boolean {
+  const asking = askingOf(rooms, fetched.subject, rooms.policy());
+  const judge = (): readonly Judgement[] => judgedNow(rooms, candidatesIn(fetched), asking);
+  const { bond, digest, subject } = fetched;
+  return rooms.verdicts.judged({ bond, digest }, subject, asking.by, judge).some(({ signed }) => signed.length > 0);
+}
+
 /** A yes that asks for nothing more. */
 const isPlain = ({ allowed, code }: Ruling): boolean => allowed && code === undefined;
 

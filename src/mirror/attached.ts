@@ -16,7 +16,7 @@ import {
   type Reference,
 } from '../oci/oci.ts';
 import { ATTACHMENT_MAX_BYTES, type Attachment } from '../store/store.ts';
-import { refuse } from './admit.ts';
+import { holdsForSome, refuse } from './admit.ts';
 import { artifactsAt } from './artifacts.ts';
 import { ownerOf } from './catalogue.ts';
 import { manifestOf } from './manifests.ts';
@@ -71,9 +71,8 @@ const absent = (reference: Reference): MirrorError =>
 /** What is attached to a subject that may be pulled under its name. */
 async function listOf(rooms: AttachedRooms, subject: Subject, bond = 'subject'): Promise<readonly Attachment[]> {
   await pullable(rooms, subject);
-  const here = (): readonly Attachment[] => rooms.attachments.of(subject.digest).filter(one => one.bond === bond);
-  if (!here().length) await collect(rooms, subject);
-  return here();
+  await collect(rooms, subject);
+  return rooms.attachments.of(subject.digest).filter(one => one.bond === bond);
 }
 
 /** @throws what policy refuses it with, CONTENT_ABSENT where the name does not reach it */
@@ -82,11 +81,18 @@ async function pullable(rooms: AttachedRooms, subject: Subject): Promise<void> {
   if (!rooms.catalogue.describe(ownerOf(subject), subject.digest)) await manifestOf(rooms, subject);
 }
 
-/** Where policy asks for signatures, those that count came with the verdict; else what other nodes have is taken as it is. */
+/**
+ * What other nodes have: where policy asks for signatures, what its authorities signed, also beyond what the verdict needed;
+ * else some, as it is. At most once in a while: a client asks several times.
+ */
 async function collect(rooms: AttachedRooms, subject: Subject): Promise<void> {
-  if (rooms.policy().needsSignatures(subject, subject.digest, rooms.world.now())) return;
+  const { attachments, policy, verdicts, world } = rooms;
+  if (!verdicts.mayCollect(subject.digest, world.monotonic())) return;
+  const judged = policy().needsSignatures(subject, subject.digest, world.now());
   let left = UNJUDGED_MAX;
-  for await (const fetched of artifactsAt(rooms, subject.digest, () => false)) {
+  const here = ({ digest }: { readonly digest: Digest }): boolean => attachments.owners(digest).length > 0;
+  for await (const fetched of artifactsAt(rooms, subject.digest, here)) {
+    if (judged && !holdsForSome(rooms, fetched)) continue;
     try {
       await rooms.attachments.keep(fetched, fetched.contents);
     } catch (error) {

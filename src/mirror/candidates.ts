@@ -8,7 +8,8 @@ import { ATTACHMENT_MAX_BYTES, type Attachment, type Attachments, type Bond } fr
 import type { Candidate } from '../trust/trust.ts';
 import { readProved } from './read-proved.ts';
 
-const BUNDLE_TYPE = /^application\/vnd\.dev\.sigstore\.bundle(?:\.v0\.3\+json|\+json;version=0\.[123])$/;
+/** The media types of sigstore's bundles. */
+export const BUNDLE_TYPE = /^application\/vnd\.dev\.sigstore\.bundle(?:\.v0\.3\+json|\+json;version=0\.[123])$/;
 
 /** An artifact, whole and proved. */
 export interface Read {

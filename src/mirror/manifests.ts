@@ -71,15 +71,14 @@ async function admitOrInherit(rooms: ManifestRooms, named: Named): Promise<void>
   try {
     await admit(rooms, named);
   } catch (error) {
-    const refusal = asMirrorError(error, 'DENIED', 'a manifest');
-    if (refusal.kind !== 'denied') throw refusal;
+    if (!(error instanceof MirrorError) || error.kind !== 'denied') throw error;
     const { registry, repository, digest } = named;
     for (const pinned of [...rooms.policy().pinned(registry, repository)].slice(-PARENTS_MAX)) {
       if (pinned === digest) continue;
       await manifestOf(rooms, { registry, repository, digest: pinned }).catch(() => undefined);
       if (rooms.catalogue.describe(ownerOf(named), digest)) return;
     }
-    throw refusal;
+    throw error;
   }
 }
 

@@ -10,7 +10,7 @@ export const REST_PER_WORK = 19;
 /** Work is gathered up to so many ms before a rest: a timer takes as long as a short one. */
 const WORK_MIN_MS = 1;
 /** The longest rest, in ms: most of what took longer was waiting. */
-export const REST_MAX_MS = 200;
+export const REST_MAX_MS = 100;
 /** All rests together, in ms. */
 export const RESTS_MAX_MS = 10_000;
 

@@ -175,7 +175,7 @@ export class Sharing {
     const left = new Set(images);
     let first = true;
     return async () => {
-      await peers.hold(this.#hashed.holdings().map(holding => withAudience(catalogue, holding)));
+      await peers.hold(this.#hashed.holdings().flatMap(holding => forWhom(catalogue, holding)));
       const ready = [...left].filter(({ target }) => this.#hashed.has(target.digest));
       for (const image of ready) {
         left.delete(image);
@@ -187,8 +187,9 @@ export class Sharing {
   }
 }
 
-/** A holding that not every node may know of says who may. */
-function withAudience(catalogue: Rooms['catalogue'], holding: Holding): Holding {
-  const audience = audienceOf(catalogue.sharers(holding.digest));
-  return audience ? { ...holding, audience } : holding;
+/** A holding that not every node may know of says who may; one of no shared image is none. */
+function forWhom(catalogue: Rooms['catalogue'], holding: Holding): readonly Holding[] {
+  const sharers = catalogue.sharers(holding.digest);
+  const audience = audienceOf(sharers);
+  return sharers.length ? [audience ? { ...holding, audience } : holding] : [];
 }

@@ -14,6 +14,9 @@ export const JUDGED_MAX = 65_536;
 /** A no for want of signatures is asked again after so many ms: one may have come. */
 export const REFUSED_MS = 10_000;
 
+/** Other nodes are asked for all that they have about a digest once in so many ms. */
+const COLLECT_MS = 60_000;
+
 /** A reference whose digest is known: asked for, or what its tag was resolved to. */
 export type Named = Reference & { readonly digest: Digest };
 
@@ -28,6 +31,7 @@ interface Verdict {
 
 export class Verdicts {
   readonly #verdicts = new Map<string, Verdict>();
+  readonly #collected = new Map<Digest, number>();
   #round = 0;
   readonly #judged = new Map<string, readonly Judgement[]>();
   readonly #useful = new Map<string, true>();
@@ -63,6 +67,13 @@ export class Verdicts {
     const begun = decide().finally(() => this.#running.delete(key));
     this.#running.set(key, begun);
     return begun;
+  }
+
+  /** True where nobody has asked other nodes for all that they have about `subject` for a while; `now` in monotonic ms. */
+  mayCollect(subject: Digest, now: number): boolean {
+    if (now < (this.#collected.get(subject) ?? -Infinity) + COLLECT_MS) return false;
+    put(this.#collected, subject, now, VERDICTS_MAX);
+    return true;
   }
 
   /** What an artifact about `subject` showed to the authorities `by`, judged now if it was not before. */

@@ -159,8 +159,9 @@ export interface AskedOf {
 }
 
 export class Admission extends Story {
-  constructor() {
-    super(simulatedWorld(ISSUED_AT));
+  /** Its clock begins at `start`, in ms since 1970. */
+  constructor(start = ISSUED_AT) {
+    super(simulatedWorld(start));
   }
 
   /** A node under `text`; it holds `image`, with what is attached to it, and told what it may. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { pull } from '../../src/mirror/mirror.ts';
-import { OCI_INDEX, parseRequest } from '../../src/oci/oci.ts';
+import { digestOf, OCI_INDEX, parseRequest } from '../../src/oci/oci.ts';
 import { buildAttachment, type BuiltAttachment } from '../support/memory-attachments.ts';
 import { bytesOfJson } from '../support/sigstore-signing.ts';
 import { type Got, type StoryNode, storyImage, take } from './story-node.ts';
@@ -70,17 +70,34 @@ void test('artifactType filters by what each manifest says of itself', async () 
 });
 
 void test('the type that a listing gives is not believed: the manifest’s own is told', async () => {
-  const node = await story.holder('node', IMAGE, SIGNED, [GOOD]);
-  const own = node.store.put(SBOM.artifact.manifest);
-  for (const bytes of SBOM.contents.values()) node.store.put(bytes);
-  const manifests = [{ ...own, mediaType: 'application/vnd.oci.image.manifest.v1+json', artifactType: BUNDLE }];
+  const node = await story.holder('node', IMAGE, SIGNED);
+  const own = node.store.put(GOOD.artifact.manifest);
+  for (const bytes of GOOD.contents.values()) node.store.put(bytes);
+  const type = { mediaType: 'application/vnd.oci.image.manifest.v1+json', artifactType: 'application/spdx+json' };
+  const manifests = [{ ...own, ...type }];
   const index = node.store.put(bytesOfJson({ schemaVersion: 2, mediaType: OCI_INDEX, manifests }), OCI_INDEX);
   node.store.name({ ...IMAGE.reference, tag: HEX } as typeof IMAGE.reference, index);
   await story.share();
   assert.deepEqual(
-    listed(await referrers(node)).find(one => one.digest === SBOM.digest)?.artifactType,
-    'application/spdx+json',
+    listed(await referrers(node)).map(({ digest: of, artifactType }) => [of, artifactType]),
+    [[GOOD.digest, BUNDLE]],
   );
+});
+
+void test('a manifest under such a tag that lists other content of this node attaches nothing: nobody gets that as a signature', async () => {
+  for (const bond of ['subject', 'sig', 'att'] as const) {
+    const one = new Admission();
+    const node = await one.holder('node', IMAGE, SIGNED, [GOOD]);
+    const secret = Buffer.from(JSON.stringify({ config: { Env: ['PASSWORD=1'] }, rootfs: { diff_ids: ['sha256:1'] } }));
+    const lying = buildAttachment(digest, secret, { bond });
+    store(node, IMAGE, lying);
+    await one.share();
+    const hidden = digestOf(secret);
+    assert.deepEqual(node.rooms.attachments.owners(hidden), []);
+    const reader = await one.reader(SIGNED);
+    await assert.rejects(node.giver.give(reader.node, hidden, 0, secret.length), is('CONTENT_ABSENT'));
+    await one.end();
+  }
 });
 
 void test('where nothing is attached the referrers API answers with an empty list, and every tag is absent (CONTENT_ABSENT)', async () => {
