@@ -26,8 +26,8 @@ export interface SignedImages {
   readonly contents: number;
   /** How many of the images are marks. */
   readonly marks: number;
-  /** The policy that allows the images for their signatures, and all of `registry.test/bench`. */
-  readonly policy: (serial: number) => string;
+  /** The policy that allows the images, where `asks` for their signatures alone, and all of `registry.test/bench`. */
+  readonly policy: (serial: number, asks: boolean) => string;
   /** What that policy names, by its path. */
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
@@ -47,7 +47,7 @@ export async function buildSignedImages(dir: string, signedBy: SignedBy, count: 
       const bundle = buildAttachment(digest, bytesOfJson(await sign(statementOf(digest))));
       await listInLayout(dir, await putAttachment(dir, bundle));
     }
-    const policy = (serial: number): string => policyText(serial, authority);
+    const policy = (serial: number, asks: boolean): string => policyText(serial, authority, asks);
     return { dir, contents: count * CONTENTS_OF_IMAGE, marks: Math.floor(count / MARK_EVERY), policy, files };
   } finally {
     sigstore.close();
@@ -86,7 +86,8 @@ authorities: {signer: {keyless: {trustRoot: own, identities: [${identity}]}}}`,
   };
 }
 
-const policyText = (serial: number, authority: string): string => `apiVersion: pinnace.policy/v1
+const ASKED = ', signatures: {anyOf: [signer]}';
+const policyText = (serial: number, authority: string, asks: boolean): string => `apiVersion: pinnace.policy/v1
 kind: MirrorPolicy
 metadata: {name: bench, serial: ${serial}, issuedAt: 2026-11-20T00:00:00Z}
 registries: [registry.test]
@@ -94,6 +95,6 @@ ${authority}
 defaults: {share: cluster}
 rules:
   - {name: bench, match: registry.test/bench/**}
-  - {name: signed, match: registry.test/signed/*, signatures: {anyOf: [signer]}}
-  - {name: ${markRule(serial)}, match: registry.test/marked/*, signatures: {anyOf: [signer]}}
+  - {name: signed, match: registry.test/signed/*${asks ? ASKED : ''}}
+  - {name: ${markRule(serial)}, match: registry.test/marked/*${asks ? ASKED : ''}}
 `;
