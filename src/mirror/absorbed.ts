@@ -8,6 +8,7 @@ import {
   type AttachmentTag,
   attachmentTag,
   childrenOf,
+  type Descriptor,
   type Digest,
   isImageType,
   MANIFEST_MAX_BYTES,
@@ -51,14 +52,23 @@ export class Absorbed {
 
   /** True where it need not be looked at again. */
   async #take({ subject, bond }: AttachmentTag, digest: Digest): Promise<boolean> {
-    const { log } = this.#rooms;
+    if (bond !== 'index') return this.#settle(subject, digest, bytes => this.#keep(subject, bond, bytes));
+    let listed: readonly Descriptor[] = [];
+    let all = await this.#settle(subject, digest, async bytes => void (listed = childrenOf(parseManifest(bytes))));
+    // One that is wrong or not here hides none of the others.
+    for (const child of listed.filter(({ mediaType }) => isImageType(mediaType))) {
+      const settled = await this.#settle(subject, child.digest, bytes => this.#keep(subject, 'subject', bytes));
+      all &&= settled;
+    }
+    return all;
+  }
+
+  /** Reads a manifest and does `work` with it. True where there is nothing more to be done. */
+  async #settle(subject: Digest, digest: Digest, work: (bytes: Uint8Array) => Promise<void>): Promise<boolean> {
+    const { attachments, log } = this.#rooms;
+    if (attachments.of(subject).some(({ manifest }) => manifest.digest === digest)) return true;
     try {
-      const bytes = await this.#read(digest, MANIFEST_MAX_BYTES);
-      if (bond !== 'index') await this.#keep(subject, bond, bytes);
-      else
-        for (const child of childrenOf(parseManifest(bytes)))
-          if (isImageType(child.mediaType))
-            await this.#keep(subject, 'subject', await this.#read(child.digest, ATTACHMENT_MAX_BYTES));
+      await work(await this.#read(digest, MANIFEST_MAX_BYTES));
       return true;
     } catch (error) {
       const { code, message, kind } = asMirrorError(error, 'FILE_UNREADABLE', `what is attached to ${subject}`);

@@ -5,6 +5,7 @@ import { type Digest, digestOf, OCI_INDEX, OCI_MANIFEST } from '../../src/oci/oc
 import {
   Admission,
   ALL,
+  bundleBy,
   countJudged,
   is,
   junk,
@@ -13,6 +14,7 @@ import {
   referrerOf,
   signatureBy,
   SIGNED,
+  STRANGER,
 } from '../mirror/admission.ts';
 import { type StoryNode, storyImage } from '../mirror/story-node.ts';
 import { type BuiltAttachment, buildAttachment } from '../support/memory-attachments.ts';
@@ -120,23 +122,31 @@ for (const [what, artifact] of BAD) {
   });
 }
 
-void test('a listing of 512 artifacts in the store is read once, and the good one among them counts', async () => {
+/** Bundles that are whole in form, each by a key of its own number. */
+const forged = (number: number): BuiltAttachment =>
+  buildAttachment(digest, bytesOfJson({ ...(JSON.parse(bundleBy(STRANGER, digest).toString()) as object), number }));
+
+void test('a listing of 512 artifacts in the store is read once, and the good one behind all others counts (attachment.kept)', async () => {
   const node = await story.reader(SIGNED);
   node.keep(IMAGE);
-  const many = [...Array.from({ length: 511 }, (_, number) => junk(digest, number)), GOOD];
-  const manifests = many.map(({ artifact, contents }) => {
+  const shaped = Array.from({ length: 255 }, (_, number) => forged(number));
+  const shapeless = Array.from({ length: 255 }, (_, number) => junk(digest, number));
+  const manifests = [...shapeless, ...shaped, GOOD].map(({ artifact, contents }) => {
     for (const bytes of contents.values()) node.store.put(bytes);
     return node.store.put(artifact.manifest, OCI_MANIFEST);
   });
+  // One that is not here.
+  manifests.unshift({ mediaType: OCI_MANIFEST, digest: digestOf(Buffer.from('nowhere')), size: 7 });
   const index = node.store.put(bytesOfJson({ schemaVersion: 2, mediaType: OCI_INDEX, manifests }), OCI_INDEX);
   node.store.name({ ...IMAGE.reference, tag: digest.replace(':', '-') } as typeof IMAGE.reference, index);
   const judged = countJudged(node);
   await story.share();
   assert.ok(node.told.holdings.includes(digest));
-  assert.equal(judged.times, 512);
+  assert.equal(judged.times, 256);
   node.sharing.changed();
   await story.share();
-  assert.equal(judged.times, 512);
+  assert.equal(judged.times, 256);
+  assert.equal(node.audit.of('attachment.kept').length, 256);
 });
 
 void test('artifacts about each other in a circle end, and are no images', async () => {
