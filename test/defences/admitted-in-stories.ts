@@ -295,4 +295,24 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
       'an artifact of two layers that have more than a MiB together, from a peer, is neither judged nor kept, and hides no good one (SIGNATURE_MISSING)',
     code: 'SIGNATURE_MISSING',
   },
+  {
+    defence: 'Nothing but a signature is attached out of the store',
+    file: 'mirror/absorbed.ts',
+    find: 'if (!isSignature({ bond, artifact, contents }))',
+    replace: 'if (!artifact)',
+    test: 'mirror/attached.test.ts',
+    named:
+      'a manifest under such a tag that lists other content of this node attaches nothing: nobody gets that as a signature',
+    code: 'CONTENT_ABSENT',
+  },
+  {
+    defence: 'An artifact of a listing that is wrong hides none behind it',
+    file: 'mirror/absorbed.ts',
+    find: "      return kind === 'hostile';",
+    replace: "      if (kind === 'hostile') throw error;\n      return false;",
+    test: 'attack/policy-artifacts.test.ts',
+    named:
+      'a listing of 512 artifacts in the store is read once, and the good one behind all others counts (attachment.kept)',
+    code: 'attachment.kept',
+  },
 ];
