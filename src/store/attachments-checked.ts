@@ -1,9 +1,19 @@
 /**
  * What may be kept as an attachment. Promises: the manifest names its subject by the bond that is said, everything that it
- * lists is there with its digest and size, and all together is small. Refuses to know whether any signature in it holds.
+ * lists is there with its digest and size, all together is small, and no runtime can run it: whatever is attached to an image
+ * can be had beside it, and policy judged that image alone. Refuses to know whether any signature in it holds.
  */
 import { MirrorError } from '../errors.ts';
-import { algorithmOf, type Artifact, type Digest, digestOf, parseArtifact } from '../oci/oci.ts';
+import {
+  algorithmOf,
+  type Artifact,
+  type Digest,
+  digestOf,
+  DOCKER_CONFIG,
+  OCI_CONFIG,
+  OCI_MANIFEST,
+  parseArtifact,
+} from '../oci/oci.ts';
 import { ATTACHMENT_MAX_BYTES, type Attachment, type Bond } from './store.ts';
 
 /** A layer of these types is what a manifest under cosign's tags must have. */
@@ -34,7 +44,7 @@ export function readAttachment({ subject, bond, manifest }: Bound): Attachment {
   return read;
 }
 
-/** As `readAttachment`, with all that the manifest lists. @throws as it, and DIGEST_MISMATCH, SIZE_MISMATCH, CONTENT_ABSENT */
+/** As `readAttachment`, with all that the manifest lists. @throws as it, also for images, and DIGEST_MISMATCH, SIZE_MISMATCH, CONTENT_ABSENT */
 export function checkAttachment(bound: Bound, contents: ReadonlyMap<Digest, Uint8Array>): Attachment {
   const attachment = readAttachment(bound);
   for (const [digest, size] of sizesOf(attachment)) {
@@ -47,7 +57,25 @@ export function checkAttachment(bound: Bound, contents: ReadonlyMap<Digest, Uint
     const found = digestOf(bytes, algorithmOf(digest));
     if (found !== digest) throw new MirrorError('DIGEST_MISMATCH', `what should be ${digest} has the digest ${found}`);
   }
+  if (isRunnable(attachment, contents))
+    throw new MirrorError('MANIFEST_INVALID', `what is said to be about ${bound.subject} is an image of its own`);
   return attachment;
+}
+
+/** Cosign's manifests have the config of an image, too, but their layers are JSON, and that is no file system. */
+function isRunnable({ manifest, contents }: Attachment, bytes: ReadonlyMap<Digest, Uint8Array>): boolean {
+  const [config, ...layers] = contents;
+  const asImage = manifest.mediaType !== OCI_MANIFEST || [OCI_CONFIG, DOCKER_CONFIG].includes(config!.mediaType);
+  return asImage && !layers.every(({ digest }) => isJson(bytes.get(digest)));
+}
+
+function isJson(bytes: Uint8Array | undefined): boolean {
+  try {
+    JSON.parse(Buffer.from(bytes ?? []).toString());
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The manifest and its contents, each once, with their sizes in bytes. @throws MANIFEST_INVALID where one has two sizes */

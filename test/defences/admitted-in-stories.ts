@@ -315,4 +315,14 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
       'a listing of 512 artifacts in the store is read once, and the good one behind all others counts (attachment.kept)',
     code: 'attachment.kept',
   },
+  {
+    defence: 'An image is attached to no other',
+    file: 'store/attachments-checked.ts',
+    find: 'if (isRunnable(attachment, contents))',
+    replace: 'if (!attachment)',
+    test: 'attack/policy-runnable.test.ts',
+    named:
+      'an image with the signature of another in it, as a bundle, is not to be had by its digest (SIGNATURE_MISSING)',
+    code: 'SIGNATURE_MISSING',
+  },
 ];

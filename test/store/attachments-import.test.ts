@@ -291,7 +291,7 @@ void describe('an import of attachments', () => {
     const folder = await source();
     const bytes = Buffer.from('{"architecture":"","os":""}');
     const config = await putContent(folder, OCI_CONFIG, bytes);
-    const built = buildAttachment(image.digest, 'signed', { bond: 'sig', config });
+    const built = buildAttachment(image.digest, '{"signed":true}', { bond: 'sig', config });
     await listInLayout(folder, await putAttachment(folder, built), { [REF_NAME]: `sha256-${hexOf(image.digest)}.sig` });
     const { attachments } = await bring(`oci:${folder}`);
     assert.equal(attachments[0]!.artifactType, OCI_CONFIG);
