@@ -1,5 +1,6 @@
 /** The whole table of defences, by the promise of README that each of them keeps. */
 import { ADMITTED } from './admitted.ts';
+import { ADMITTED_ATTACHED } from './admitted-attached.ts';
 import { ADMITTED_IN_STORIES } from './admitted-in-stories.ts';
 import { ADMITTED_BY_POLICY } from './admitted-by-policy.ts';
 import { BY_DIGEST } from './by-digest.ts';
@@ -20,6 +21,7 @@ export const TABLE: readonly Defence[] = [
   ...BY_DIGEST,
   ...ADMITTED,
   ...ADMITTED_IN_STORIES,
+  ...ADMITTED_ATTACHED,
   ...ADMITTED_BY_POLICY,
   ...RECORDED,
   ...NEVER_WORSE,

@@ -1,0 +1,138 @@
+/** Promises 4 and 5, of what is attached to images: whence it is taken, what of it is kept, and to whom it is told and given. */
+import type { Defence } from './defence.ts';
+
+export const ADMITTED_ATTACHED: readonly Defence[] = [
+  {
+    defence: 'A signature that one node lists and does not bring is asked of the next',
+    file: 'mirror/artifacts.ts',
+    find: 'if (referrer) round.set(',
+    replace: 'if (referrer) had.add(bondedKey(referrer));\n      if (referrer) round.set(',
+    test: 'mirror/admission-travel.test.ts',
+    named:
+      'a source that lists the good signature and brings other bytes does not hide it at the next (else SIGNATURE_MISSING)',
+    code: 'SIGNATURE_MISSING',
+  },
+  {
+    defence: 'An artifact is known by its bond, too',
+    file: 'mirror/verdicts.ts',
+    find: '`${bond} ${digest}`;',
+    replace: 'bond && digest;',
+    test: 'mirror/admission-travel.test.ts',
+    named: 'a source that lists the good signature as of another kind does not hide it at the next',
+    code: 'SIGNATURE_UNTRUSTED',
+  },
+  {
+    defence: 'One search takes 256 artifacts',
+    file: 'mirror/artifacts.ts',
+    find: 'left -= round.size;',
+    replace: '',
+    test: 'mirror/admission-travel.test.ts',
+    named: 'no more than 256 artifacts are taken in one search, and those that were judged are not taken in the next',
+    code: 'SIGNATURE_UNTRUSTED',
+  },
+  {
+    defence: 'What was of use is offered first, whatever lies beside it',
+    file: 'mirror/serve.ts',
+    find: '[...new Set([...useful, ...all])]',
+    replace: '(useful.length < 0 ? useful : all)',
+    test: 'mirror/admission-travel.test.ts',
+    named:
+      'a thousand junk bundles that lie on a node before the good one hide it from no other node (else SIGNATURE_UNTRUSTED)',
+    code: 'SIGNATURE_UNTRUSTED',
+  },
+  {
+    defence: 'Junk of others is not kept',
+    file: 'mirror/admit.ts',
+    find: 'if (!shown.some(({ signed }) => signed.length)) continue;',
+    replace: '',
+    test: 'mirror/admission-travel.test.ts',
+    named: 'junk that other nodes offer is kept by nobody; what holds is (image.admitted)',
+    code: 'image.admitted',
+  },
+  {
+    defence: 'What is attached is listed only of what may be pulled',
+    file: 'mirror/attached.ts',
+    find: '  await pullable(rooms, subject);\n',
+    replace: '',
+    test: 'mirror/attached.test.ts',
+    named: 'nothing that is attached to an image that is refused is given (SIGNATURE_UNTRUSTED)',
+    code: 'SIGNATURE_UNTRUSTED',
+  },
+  {
+    defence: 'What is attached is given only under the name of its subject',
+    file: 'mirror/attached.ts',
+    find: 'await pullable(rooms, { registry, repository, digest: subject });',
+    replace: 'void [registry, repository, subject];',
+    test: 'mirror/attached.test.ts',
+    named: 'what is attached is absent under every other name, by list, tag, manifest and blob (CONTENT_ABSENT)',
+    code: 'CONTENT_ABSENT',
+  },
+  {
+    defence: 'That a signature was taken out of the store is on record',
+    file: 'mirror/absorbed.ts',
+    find: "await audit.record({ event: 'attachment.kept', subject, digest: kept.digest, source: 'store' });",
+    replace: 'void [audit, kept];',
+    test: 'mirror/admission-travel.test.ts',
+    named:
+      'a signature that lies in the store under cosign’s .sig tag is found there, recorded, and told as no image (attachment.kept)',
+    code: 'attachment.kept',
+  },
+  {
+    defence: 'What is attached to a limited image is given to nobody else',
+    file: 'mirror/serve.ts',
+    find: 'attachments.owners(digest).some(({ subject }) => catalogue.sharers(subject, node).length > 0)',
+    replace: 'attachments.owners(digest).length > 0',
+    test: 'mirror/admission-limited.test.ts',
+    named: 'an image that is shared with a zone is absent for every node of another, and of none (NOT_SHARED)',
+    code: 'NOT_SHARED',
+  },
+  {
+    defence: 'What is attached to a limited image is told to nobody else',
+    file: 'mirror/serve.ts',
+    find: 'if (!rooms.catalogue.sharers(subject, node).length) return [];',
+    replace: '',
+    test: 'mirror/admission-limited.test.ts',
+    named: 'an image that is shared with a zone is absent for every node of another, and of none (NOT_SHARED)',
+    code: 'NOT_SHARED',
+  },
+  {
+    defence: 'A manifest in an artifact’s place must be about its subject',
+    file: 'mirror/artifacts.ts',
+    find: "if (bond === 'subject' && artifact.subject?.digest !== subject)",
+    replace: 'if (bond.length < 0)',
+    test: 'attack/policy-artifacts.test.ts',
+    named:
+      'an artifact about another digest, from a peer, is neither judged nor kept, and hides no good one (SIGNATURE_MISSING)',
+    code: 'SIGNATURE_MISSING',
+  },
+  {
+    defence: 'Artifacts over a MiB are not fetched',
+    file: 'mirror/artifacts.ts',
+    find: 'if (total > ATTACHMENT_MAX_BYTES)',
+    replace: 'if (total < 0)',
+    test: 'attack/policy-artifacts.test.ts',
+    named:
+      'an artifact of two layers that have more than a MiB together, from a peer, is neither judged nor kept, and hides no good one (SIGNATURE_MISSING)',
+    code: 'SIGNATURE_MISSING',
+  },
+  {
+    defence: 'Nothing but a signature is attached out of the store',
+    file: 'mirror/absorbed.ts',
+    find: 'if (!isSignature({ bond, artifact, contents }))',
+    replace: 'if (!artifact)',
+    test: 'mirror/attached.test.ts',
+    named:
+      'a manifest under such a tag that lists other content of this node attaches nothing: nobody gets that as a signature',
+    code: 'CONTENT_ABSENT',
+  },
+  {
+    defence: 'An artifact of a listing that is wrong hides none behind it',
+    file: 'mirror/absorbed.ts',
+    find: "      return kind === 'hostile';",
+    replace: "      if (kind === 'hostile') throw error;\n      return false;",
+    test: 'attack/policy-artifacts.test.ts',
+    named:
+      'a listing of 512 artifacts in the store is read once, and the good one behind all others counts (attachment.kept)',
+    code: 'attachment.kept',
+  },
+];
