@@ -14,8 +14,6 @@ import {
   parseTag,
 } from '../../src/oci/oci.ts';
 import { parseRequest } from '../../src/oci/request.ts';
-import { loadPolicy } from '../../src/policy/parse.ts';
-import type { Rule } from '../../src/policy/policy.ts';
 import { bytesOf } from '../../src/oci/oci.ts';
 import { CHUNK_BYTES, parseProof } from '../../src/proof/proof.ts';
 import { readArchive } from '../../src/store/archive.ts';
@@ -23,19 +21,12 @@ import { parseDockerImages } from '../../src/store/archive-docker.ts';
 import { parseIndex } from '../../src/store/layout-index.ts';
 import { walkImage } from '../../src/store/layout-walk.ts';
 import { parseConfig } from '../../src/cli/config.ts';
+import { kubeImages } from '../../src/cli/kube-images.ts';
 import { realWorld } from '../../src/world.ts';
 import { parseYaml } from '../../src/yaml.ts';
 import tar from 'tar-stream';
 import { MemoryDisk } from '../support/memory-disk.ts';
-import { whole } from '../support/policies.ts';
 import { is, refused, type Tries } from './table.ts';
-
-/** The one rule of a policy, that says `text`. */
-const ruleOf = (text: string): Rule =>
-  loadPolicy(whole(`rules: [{name: a, match: r.test/a, ${text}}]`), 'p', new Map()).rule(
-    parseRegistry('r.test'),
-    parseRepository('a'),
-  );
 
 const live = new AbortController().signal;
 
@@ -192,27 +183,10 @@ export const contentTries: Tries = {
     const text = (length: number): string => 'a: 1\n#'.padEnd(length, 'x');
     assert.deepEqual(parseYaml(text(most), 'f'), { a: 1 });
     refused(code, () => parseYaml(text(most + 1), 'f'));
-  },
-  patterns: ({ numbers: [most], codes: [code] }) => {
-    const policy = (count: number): string => {
-      const match = Array.from({ length: count }, (_, at) => `r.test/a${at}`);
-      return whole(`rules: [{name: a, match: ${JSON.stringify(match)}}]`);
-    };
-    loadPolicy(policy(most), 'p', new Map());
-    refused(code, () => loadPolicy(policy(most + 1), 'p', new Map()));
-  },
-  vouchers: ({ numbers: [least, most], codes: [code] }) => {
-    for (const vouchers of [least, most]) assert.equal(ruleOf(`vouchers: ${vouchers}`).vouchers, vouchers);
-    for (const vouchers of [least - 1, most + 1]) refused(code, () => ruleOf(`vouchers: ${vouchers}`));
-  },
-  'tag-signers': ({ numbers: [least, most], codes: [code] }) => {
-    for (const min of [least, most]) ruleOf(`tags: {min: ${min}}`);
-    for (const min of [least - 1, most + 1]) refused(code, () => ruleOf(`tags: {min: ${min}}`));
-  },
-  'tag-keep': ({ numbers: [least, most], codes: [code] }) => {
-    const rule = (ms: number): string => `tags: {min: 1, keep: ${ms / 1000}s}`;
-    for (const ms of [least, most]) ruleOf(rule(ms));
-    for (const ms of [least - 1000, most + 1000]) refused(code, () => ruleOf(rule(ms)));
+    // So is one document among several, with the line feeds around it.
+    const manifests = (length: number): unknown => kubeImages(`a: 1\n---\n${text(length - 2)}\n---\na: 1\n`, 'f');
+    manifests(most);
+    refused(code, () => manifests(most + 1));
   },
   'spool-setting': ({ numbers: [least, most], codes: [code] }) => {
     const config = (mib: number): string =>

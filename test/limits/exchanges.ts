@@ -1,9 +1,14 @@
-/** Tries of the limits on gossip, syncs and questions. */
+/** Tries of the limits on gossip, syncs and exchanges of policies. */
 import assert from 'node:assert/strict';
+import type { PeerId } from '../../src/oci/oci.ts';
 import { encodeStatement } from '../../src/peers/envelope.ts';
+import { POLICY_TOPIC } from '../../src/peers/gossip.ts';
 import { encodeItem } from '../../src/peers/intake.ts';
-import { DOUBT_PROTOCOL, PROOF_PROTOCOL } from '../../src/peers/questions.ts';
+import { Links } from '../../src/peers/links.ts';
+import { Policies } from '../../src/peers/policies.ts';
+import { encodePolicyHead, POLICY_PROTOCOL } from '../../src/peers/policy-exchange.ts';
 import { SYNC_PROTOCOL } from '../../src/peers/sync.ts';
+import type { ControlWire } from '../../src/peers/wire.ts';
 import { is, type Tries } from './table.ts';
 import {
   cluster,
@@ -17,7 +22,7 @@ import {
   HEADS,
   synced,
   rated,
-  ask,
+  silent,
   streams,
   tagsOf,
 } from './member.ts';
@@ -101,23 +106,46 @@ export const exchangeTries: Tries = {
     await rated(world, burst, ms, () => answer(SYNC_PROTOCOL, evil.peer, saying([HEADS])));
     assert.equal(records.at(-1)!.code, code);
   },
-  'proof-questions': async ({ numbers: [many, burst, perSecond, ms], codes: [code, late] }) => {
-    await streams(PROOF_PROTOCOL, many, code);
+  'policy-exchanges': async ({ numbers: [many, burst, every, ms], codes: [code, late] }) => {
+    await streams(POLICY_PROTOCOL, many, code);
     const on = await room();
-    await rated(on.world, burst, 1000 / perSecond, () => ask(on, PROOF_PROTOCOL));
+    await rated(on.world, burst, every, () => on.answer(POLICY_PROTOCOL, evil.peer, saying([encodePolicyHead(0)])));
     assert.equal(on.records.at(-1)!.code, code);
     await on.world.advance(60_000);
-    let error: unknown;
-    on.answer(PROOF_PROTOCOL, evil.peer, saying([], false)).catch((reason: unknown) => (error = reason));
-    await on.world.advance(ms - 1);
-    assert.equal(error, undefined);
-    await on.world.advance(1);
-    assert.ok(is(late!)(error));
+    await silent(on, POLICY_PROTOCOL, ms, late!);
   },
-  'peer-doubts': async ({ numbers: [many, burst, ms], codes: [code] }) => {
-    await streams(DOUBT_PROTOCOL, many, code);
+  'policy-gossip': async ({ numbers: [burst, perSecond], codes: [code] }) => {
+    const { world, members, intake, records } = await room();
+    const cut: PeerId[] = [];
+    let judge: Parameters<ControlWire['subscribe']>[1] = async () => 'ignore';
+    const wire = {
+      handle: () => undefined,
+      subscribe: (topic: string, on: typeof judge) => void (topic === POLICY_TOPIC && (judge = on)),
+      disconnect: async (peer: PeerId) => void cut.push(peer),
+    } as unknown as ControlWire;
+    const [{ signal }, nothing] = [new AbortController(), () => undefined];
+    const links = new Links(world, wire);
+    new Policies({ world, wire, members, intake, links, log: nothing, taken: nothing, signal }).start();
+    const hear = async (): Promise<void> => {
+      const before = cut.length;
+      await judge(evil.peer, encodeItem('policy', 'nonsense'));
+      if (cut.length > before) throw new Error('the connection was ended');
+    };
+    await rated(world, burst, 1000 / perSecond, hear);
+    assert.equal(records.filter(record => record.code === code).length, cut.length);
+    assert.equal(cut[0], evil.peer);
+  },
+  'policy-again': async ({ numbers: [ms] }) => {
     const on = await room();
-    await rated(on.world, burst, ms, () => ask(on, DOUBT_PROTOCOL));
-    assert.equal(on.records.at(-1)!.code, code);
+    const bring = async (): Promise<number> => {
+      const frames = [encodePolicyHead(9), encodeItem('roster', 'no policy')];
+      await on.answer(POLICY_PROTOCOL, evil.peer, saying(frames)).catch(() => undefined);
+      return on.records.filter(({ code }) => code === 'BUNDLE_INVALID').length;
+    };
+    assert.equal(await bring(), 1);
+    await on.world.advance(ms - 1);
+    assert.equal(await bring(), 1);
+    await on.world.advance(1);
+    assert.equal(await bring(), 2);
   },
 };

@@ -3,6 +3,7 @@
  * of statements and exchanges have in common.
  */
 import assert from 'node:assert/strict';
+import { type Code, hasCode } from '../../src/errors.ts';
 import { type Digest, digestOf, parseTagReference } from '../../src/oci/oci.ts';
 import type { Body, Kind } from '../../src/peers/bodies.ts';
 import { encodeSigned, encodeStatement, parseSigned, signStatement, type Statement } from '../../src/peers/envelope.ts';
@@ -104,6 +105,23 @@ export async function rated(
 
 export const ask = (on: Awaited<ReturnType<typeof room>>, protocol: string): Promise<void> =>
   on.answer(protocol, evil.peer, saying([Buffer.from(digestOf(Buffer.from('x')))]));
+
+/** A stream on which a peer says nothing ends after `ms` with `code`. */
+export async function silent(
+  on: Awaited<ReturnType<typeof room>>,
+  protocol: string,
+  ms: number,
+  code: Code,
+): Promise<void> {
+  const codes: (Code | undefined)[] = [];
+  on.answer(protocol, evil.peer, saying([], false)).catch((error: unknown) =>
+    codes.push(hasCode(error, code) ? code : undefined),
+  );
+  await on.world.advance(ms - 1);
+  assert.deepEqual(codes, []);
+  await on.world.advance(1);
+  assert.deepEqual(codes, [code]);
+}
 
 /** So many streams of a protocol at once; one more is refused with `code`. */
 export async function streams(protocol: string, most: number, code: string): Promise<void> {

@@ -151,27 +151,30 @@ export const stateTries: Tries = {
     for (const length of [least - 1, most + 1]) await assert.rejects(open(length), is(code));
   },
   'incoming-file': async ({ numbers: [most, documents], codes: [code] }) => {
-    const taken = async (text: string): Promise<readonly string[]> => {
+    const taken = async (text: string, name = 'one.jwt'): Promise<readonly string[]> => {
       const world = simulatedWorld();
       const life = new AbortController();
       const audit = memoryAudit();
       const disk = new MemoryDisk();
       const [stateDir, folder] = ['/state', '/state/incoming'];
       await disk.mkdir(folder);
-      disk.poke(`${folder}/one.jwt`, Buffer.from(text));
+      disk.poke(`${folder}/${name}`, Buffer.from(text));
       const take = async (): Promise<boolean> => true;
       const members = { offerRoster: take, offerCredential: take };
       const log = { info: () => undefined, warn: () => undefined };
-      const rooms = { edges: { disk }, members, audit, log, world, life: life.signal, config: { stateDir } };
+      const policy = { take };
+      const rooms = { edges: { disk }, members, policy, audit, log, world, life: life.signal, config: { stateDir } };
       const watching = watchIncoming(rooms as unknown as Parameters<typeof watchIncoming>[0]);
       await world.advance(3_000);
       life.abort();
       await watching;
-      const refusals: readonly string[] = audit.of('roster.refused').map(one => one.code);
+      const refusals = audit.events.flatMap(one => ('code' in one ? [String(one.code)] : []));
       return [...refusals, ...(await disk.list(folder))];
     };
     assert.deepEqual(await taken('x'.repeat(most)), []);
     assert.deepEqual(await taken('x'.repeat(most + 1)), [code, 'one.jwt.refused']);
+    assert.deepEqual(await taken('x'.repeat(most), 'one.policy.json'), []);
+    assert.deepEqual(await taken('x'.repeat(most + 1), 'one.policy.json'), [code, 'one.policy.json.refused']);
     const lines = (count: number): string => Array.from({ length: count }, () => 'x').join('\n');
     assert.deepEqual(await taken(lines(documents)), []);
     assert.deepEqual(await taken(lines(documents + 1)), [code, 'one.jwt.refused']);

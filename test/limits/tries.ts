@@ -1,11 +1,17 @@
 /** All tries of README's table of limits, in two halves that run beside each other. */
 import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
+import { admissionTries } from './admission.ts';
 import { answerTries } from './answers.ts';
+import { attachmentTries } from './attachments.ts';
 import { contentTries } from './content.ts';
 import { exchangeTries } from './exchanges.ts';
 import { laneTries } from './lanes.ts';
 import { linkTries } from './links.ts';
+import { policyFileTries } from './policy-files.ts';
+import { policyTries } from './policies.ts';
+import { questionTries } from './questions.ts';
+import { signatureTries } from './signatures.ts';
 import { stateTries } from './state.ts';
 import { statementTries } from './statements.ts';
 import { limitsIn, type Tries } from './table.ts';
@@ -14,8 +20,17 @@ import { limitsIn, type Tries } from './table.ts';
 export const rows = limitsIn(readFileSync(new URL('../../README.md', import.meta.url), 'utf8'));
 
 /** What one node does by itself, and what it does with others. */
-export const ownTries: Tries = { ...contentTries, ...answerTries, ...stateTries };
-export const peerTries: Tries = { ...linkTries, ...statementTries, ...exchangeTries, ...laneTries };
+export const ownTries: Tries = {
+  ...contentTries,
+  ...answerTries,
+  ...stateTries,
+  ...policyTries,
+  ...policyFileTries,
+  ...signatureTries,
+  ...admissionTries,
+  ...attachmentTries,
+};
+export const peerTries: Tries = { ...linkTries, ...statementTries, ...exchangeTries, ...questionTries, ...laneTries };
 
 /** Those that wait for the machine's own clock: all at once, before the others. */
 const SLOW = ['client-headers', 'lane-handshake'];

@@ -1,0 +1,121 @@
+/** Tries of the limits on the search for signatures, and on what was decided. */
+import assert from 'node:assert/strict';
+import { Admitted } from '../../src/mirror/admitted.ts';
+import { judgeAll } from '../../src/mirror/judged.ts';
+import { Pace } from '../../src/mirror/pace.ts';
+import { Verdicts } from '../../src/mirror/verdicts.ts';
+import { parseReference, parseTagReference } from '../../src/oci/oci.ts';
+import type { Policy } from '../../src/policy/policy.ts';
+import { Admission, countJudged, junk, referrerOf, SIGNED } from '../mirror/admission.ts';
+import { memoryKeep } from '../support/cluster.ts';
+import { digest, GOOD, IMAGE, list, numbered, offering, staged } from './admission-stage.ts';
+import { is, type Row, type Tries } from './table.ts';
+
+/** The ms that a client waits for the refusal of an image that nobody can show to be signed. */
+async function refusedAfter(story: Admission, code: Row['codes'][0]): Promise<number> {
+  const node = await story.reader(SIGNED);
+  const before = story.world.monotonic();
+  let after = 0;
+  const asked = story.ask(node, story.manifest(IMAGE, digest)).finally(() => (after = story.world.monotonic()));
+  await assert.rejects(story.until(asked, 20_000, 50), is(code));
+  return after - before;
+}
+
+export const admissionTries: Tries = {
+  artifacts: staged(async (story, { numbers: [each, all, nodes], codes: [code] }) => {
+    const one = await offering(story, 'one', [...list(each, at => junk(digest, at)), GOOD]);
+    const node = await story.reader(SIGNED);
+    await story.refuses(node, IMAGE, code, digest);
+    // Of each its manifest is asked for first.
+    assert.equal(one.contents.filter(asked => list(each, at => junk(digest, at).digest).includes(asked)).length, each);
+    const many = Math.ceil(all / each);
+    for (let at = 1; at <= many; at++)
+      await offering(
+        story,
+        `more${at}`,
+        list(each, number => junk(digest, at * each + number)),
+      );
+    const second = await story.reader(SIGNED, undefined, 'second');
+    const judged = countJudged(second);
+    await story.refuses(second, IMAGE, code, digest);
+    assert.equal(judged.times, all);
+    const others = new Admission();
+    const sources = [];
+    for (let at = 0; at <= nodes; at++) sources.push(await offering(others, `n${at}`, at === nodes ? [GOOD] : []));
+    await others.refuses(await others.reader(SIGNED), IMAGE, 'SIGNATURE_MISSING', digest);
+    assert.equal(sources.filter(({ lists }) => lists.length === 1).length, nodes);
+    await others.end();
+  }),
+  'artifact-search': async ({ numbers: [all, each], codes: [code] }) => {
+    const silent = new Admission();
+    await silent.offering('silent', { contents: IMAGE.contents, offers: [], list: () => new Promise(() => undefined) });
+    assert.equal(await refusedAfter(silent, code), each);
+    await silent.end();
+    // Each artifact takes a second, and is not brought then: after so many no other one is asked for.
+    const slow = new Admission();
+    const source = await slow.offering('slow', {
+      contents: IMAGE.contents,
+      offers: list(20, at => referrerOf(junk(digest, at))),
+      read: async () => {
+        await slow.world.sleep(1_000);
+        throw new Error('no');
+      },
+    });
+    assert.equal(await refusedAfter(slow, code), all);
+    assert.equal(source.contents.length, all / 1_000);
+    await slow.end();
+  },
+  verdicts: ({ numbers: [most, artifacts] }) => {
+    const verdicts = new Verdicts();
+    const named = (at: number) => ({ ...parseReference('r.test/a:1'), digest: numbered(at) });
+    const keep = (at: number): void => verdicts.keep(named(at), { allowed: true, rule: 'a', detail: '' }, 'h', 1);
+    for (let at = 0; at < most; at++) keep(at);
+    assert.ok(verdicts.of(named(0), 'h', 1));
+    keep(most);
+    assert.ok(!verdicts.of(named(0), 'h', 1) && verdicts.of(named(1), 'h', 1));
+    const bonded = (at: number) => ({ bond: 'subject', digest: numbered(at) }) as const;
+    const judge = (at: number): unknown => verdicts.judged(bonded(at), digest, 'h', () => []);
+    for (let at = 0; at < artifacts; at++) judge(at);
+    assert.ok(verdicts.known(bonded(0), digest, 'h'));
+    judge(artifacts);
+    assert.ok(!verdicts.known(bonded(0), digest, 'h') && verdicts.known(bonded(1), digest, 'h'));
+  },
+  'refused-again': staged(async (story, { numbers: [asked, alone], codes: [code] }) => {
+    const node = await story.reader(SIGNED);
+    const source = await offering(story, 'source', []);
+    const ask = async (): Promise<number> => {
+      await assert.rejects(story.get(node, story.manifest(IMAGE, digest)), is(code));
+      return source.lists.length;
+    };
+    assert.equal(await ask(), 1);
+    await story.world.advance(asked - 1);
+    assert.equal(await ask(), 1);
+    await story.world.advance(1);
+    assert.equal(await ask(), 2);
+    const { reference, target } = IMAGE;
+    const pace = new Pace(story.world, () => false, node.rooms.life);
+    const { againAt } = await judgeAll(node.rooms, [{ reference, target, contents: [target] }], pace);
+    assert.equal(againAt - story.world.now(), alone);
+  }),
+  'judging-rests': async ({ numbers: [most] }) => {
+    let [now, rested] = [0, 0];
+    const sleep = async (ms: number): Promise<void> => void (rested += ms);
+    const pace = new Pace({ monotonic: () => now, sleep }, () => true, new AbortController().signal);
+    for (let worked = 0; worked < 2 * most; worked += 10) await pace.after(async () => void (now += 10));
+    assert.equal(rested, most);
+  },
+  admitted: async ({ numbers: [most], codes: [code] }) => {
+    const admitted = await Admitted.open(memoryKeep());
+    const policy = { hash: 'h', expiresAt: 1, onExpiry: 'freeze' } as unknown as Policy;
+    const closure = (at: number) => ({
+      reference: parseTagReference(`r.test/a:${String(at).padStart(6, '0')}`),
+      target: IMAGE.target,
+      contents: [IMAGE.target],
+    });
+    const of = (at: number): boolean =>
+      admitted.over({ allowed: false, code, rule: 'a', detail: '' }, { ...closure(at).reference, digest }, policy)
+        .allowed;
+    await admitted.save(list(most + 1, closure), policy);
+    assert.deepEqual([of(0), of(most - 1), of(most)], [true, true, false]);
+  },
+};
