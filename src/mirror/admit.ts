@@ -8,9 +8,9 @@ import { asMirrorError, MirrorError } from '../errors.ts';
 import { type Digest, formatReference, type Reference } from '../oci/oci.ts';
 import type { Policy, Ruling } from '../policy/policy.ts';
 import type { Attachment } from '../store/store.ts';
-import type { Candidate, Judgement, Signers } from '../trust/trust.ts';
+import type { Judgement, Signers } from '../trust/trust.ts';
 import { artifactsAt, type Fetched } from './artifacts.ts';
-import { candidatesIn, readAttachment } from './candidates.ts';
+import { candidatesIn, type Read, readAttachment } from './candidates.ts';
 import type { Rooms } from './rooms.ts';
 import { type Bonded, bondedKey, type Named } from './verdicts.ts';
 
@@ -20,6 +20,9 @@ export type AdmitRooms = Pick<
 >;
 
 export type { Named } from './verdicts.ts';
+
+/** Judging hands others their turn after so many ms: what a stranger offers may be much work. */
+const TURN_MS = 10;
 
 /** Policy's ruling on a digest under a name. Who asks at once shares one search. @throws AUDIT_UNAVAILABLE */
 export function rulingOn(rooms: AdmitRooms, named: Named): Promise<Ruling> {
@@ -57,11 +60,13 @@ interface Asking {
   readonly signers: Signers;
   /** What names these signers: the policy, and how many of its keys have begun to count. */
   readonly by: string;
+  /** When others had their turn last; monotonic ms. */
+  turnAt: number;
 }
 
 function askingOf({ signers, world }: AdmitRooms, subject: Digest, { hash, authorities }: Policy): Asking {
   const begun = [...authorities.values()].filter(one => one.kind === 'key' && (one.notBefore ?? 0) <= world.now());
-  return { subject, signers: signers(), by: `${hash} ${begun.length}` };
+  return { subject, signers: signers(), by: `${hash} ${begun.length}`, turnAt: world.monotonic() };
 }
 
 /** Looks for signatures only where policy asks for some, and no further than to the first yes. */
@@ -84,13 +89,14 @@ async function judge(rooms: AdmitRooms, named: Named, policy: Policy): Promise<R
   const here = ruling();
   if (isPlain(here)) return here;
   const known = (artifact: Bonded): boolean => {
+    if (found.get(bondedKey(artifact))?.length) return true;
     const before = verdicts.known(artifact, digest, asking.by);
     if (before) found.set(bondedKey(artifact), before);
     return before !== undefined;
   };
   for await (const fetched of artifactsAt(rooms, digest, known)) {
     const artifact = { bond: fetched.bond, digest: fetched.digest };
-    const shown = verdicts.judged(artifact, digest, asking.by, () => judgedNow(rooms, candidatesIn(fetched), asking));
+    const shown = await shownBy(rooms, artifact, fetched, asking);
     found.set(bondedKey(artifact), shown);
     if (!shown.some(({ signed }) => signed.length)) continue;
     await keep(rooms, fetched);
@@ -101,11 +107,10 @@ async function judge(rooms: AdmitRooms, named: Named, policy: Policy): Promise<R
 }
 
 /** True where an artifact is signed by an authority of the policy in force; judged once. */
-export function holdsForSome(rooms: AdmitRooms, fetched: Fetched): boolean {
-  const asking = askingOf(rooms, fetched.subject, rooms.policy());
-  const judge = (): readonly Judgement[] => judgedNow(rooms, candidatesIn(fetched), asking);
+export async function holdsForSome(rooms: AdmitRooms, fetched: Fetched): Promise<boolean> {
   const { bond, digest, subject } = fetched;
-  return rooms.verdicts.judged({ bond, digest }, subject, asking.by, judge).some(({ signed }) => signed.length > 0);
+  const shown = await shownBy(rooms, { bond, digest }, fetched, askingOf(rooms, subject, rooms.policy()));
+  return shown.some(({ signed }) => signed.length > 0);
 }
 
 /** A yes that asks for nothing more. */
@@ -121,8 +126,7 @@ async function ofAttachment(
   const before = verdicts.known(artifact, asking.subject, asking.by);
   if (before) return before;
   try {
-    const read = await readAttachment(attachments, attachment);
-    return verdicts.judged(artifact, asking.subject, asking.by, () => judgedNow(rooms, candidatesIn(read), asking));
+    return await shownBy(rooms, artifact, await readAttachment(attachments, attachment), asking);
   } catch (error) {
     const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `reading ${artifact.digest}`);
     log.warn({ digest: artifact.digest, code }, message);
@@ -130,11 +134,26 @@ async function ofAttachment(
   }
 }
 
-const judgedNow = (
-  { world }: AdmitRooms,
-  candidates: readonly Candidate[],
-  { signers, subject }: Asking,
-): readonly Judgement[] => candidates.map(candidate => signers.judge(candidate, subject, world.now()));
+/** What an artifact shows, judged now if it was not before. */
+async function shownBy(
+  { world, verdicts, life }: AdmitRooms,
+  artifact: Bonded,
+  read: Read,
+  asking: Asking,
+): Promise<readonly Judgement[]> {
+  const { subject, signers, by } = asking;
+  const before = verdicts.known(artifact, subject, by);
+  if (before) return before;
+  const found: Judgement[] = [];
+  for (const candidate of candidatesIn(read)) {
+    if (world.monotonic() > asking.turnAt + TURN_MS) {
+      await world.sleep(0, life);
+      asking.turnAt = world.monotonic();
+    }
+    found.push(signers.judge(candidate, subject, world.now()));
+  }
+  return verdicts.judged(artifact, subject, by, () => found);
+}
 
 /** What holds is kept, so that this node can show it to others. That it cannot be kept changes no verdict. */
 async function keep({ attachments, log }: AdmitRooms, fetched: Fetched): Promise<void> {

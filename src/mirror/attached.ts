@@ -92,7 +92,7 @@ async function collect(rooms: AttachedRooms, subject: Subject): Promise<void> {
   let left = UNJUDGED_MAX;
   const here = ({ digest }: { readonly digest: Digest }): boolean => attachments.owners(digest).length > 0;
   for await (const fetched of artifactsAt(rooms, subject.digest, here)) {
-    if (judged && !holdsForSome(rooms, fetched)) continue;
+    if (judged && !(await holdsForSome(rooms, fetched))) continue;
     try {
       await rooms.attachments.keep(fetched, fetched.contents);
     } catch (error) {

@@ -11,6 +11,9 @@ import { readProved } from './read-proved.ts';
 /** The media types of sigstore's bundles. */
 export const BUNDLE_TYPE = /^application\/vnd\.dev\.sigstore\.bundle(?:\.v0\.3\+json|\+json;version=0\.[123])$/;
 
+/** Signatures that are looked at in one artifact: the last ones, as cosign adds to the end. Each may be tried with each key. */
+export const CANDIDATES_MAX = 32;
+
 /** An artifact, whole and proved. */
 export interface Read {
   readonly bond: Bond;
@@ -18,10 +21,10 @@ export interface Read {
   readonly contents: ReadonlyMap<Digest, Uint8Array>;
 }
 
-/** All of an artifact that may be a signature about its subject. */
+/** What in an artifact may be a signature about its subject, at most CANDIDATES_MAX. */
 export function candidatesIn({ bond, artifact, contents }: Read): readonly Candidate[] {
   if (bond === 'subject' && !BUNDLE_TYPE.test(artifact.artifactType)) return [];
-  return artifact.layers.flatMap((layer): Candidate[] => {
+  return artifact.layers.slice(-CANDIDATES_MAX).flatMap((layer): Candidate[] => {
     const bytes = contents.get(layer.digest);
     if (!bytes) return [];
     return bond === 'subject'

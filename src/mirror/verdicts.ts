@@ -11,6 +11,8 @@ import type { Judgement } from '../trust/trust.ts';
 export const VERDICTS_MAX = 16_384;
 /** Judgements of artifacts that are kept; the oldest goes first. */
 export const JUDGED_MAX = 65_536;
+/** All of them, in characters of JSON: what is attested may be large. The oldest goes first. */
+export const JUDGED_MAX_CHARACTERS = 32 << 20;
 /** A no for want of signatures is asked again after so many ms: one may have come. */
 export const REFUSED_MS = 10_000;
 
@@ -33,7 +35,8 @@ export class Verdicts {
   readonly #verdicts = new Map<string, Verdict>();
   readonly #collected = new Map<Digest, number>();
   #round = 0;
-  readonly #judged = new Map<string, readonly Judgement[]>();
+  readonly #judged = new Map<string, { readonly found: readonly Judgement[]; readonly characters: number }>();
+  #characters = 0;
   readonly #useful = new Map<string, true>();
   readonly #running = new Map<string, Promise<Ruling>>();
 
@@ -81,7 +84,7 @@ export class Verdicts {
     const known = this.known(artifact, subject, by);
     if (known) return known;
     const found = judge();
-    put(this.#judged, `${bondedKey(artifact)} ${subject} ${by}`, found, JUDGED_MAX);
+    this.#remember(`${bondedKey(artifact)} ${subject} ${by}`, found);
     if (found.some(({ signed }) => signed.length))
       put(this.#useful, `${bondedKey(artifact)} ${subject}`, true, JUDGED_MAX);
     return found;
@@ -89,7 +92,18 @@ export class Verdicts {
 
   /** The same, where it was judged before. */
   known(artifact: Bonded, subject: Digest, by: string): readonly Judgement[] | undefined {
-    return this.#judged.get(`${bondedKey(artifact)} ${subject} ${by}`);
+    return this.#judged.get(`${bondedKey(artifact)} ${subject} ${by}`)?.found;
+  }
+
+  #remember(key: string, found: readonly Judgement[]): void {
+    const characters = JSON.stringify(found).length;
+    this.#judged.set(key, { found, characters });
+    this.#characters += characters;
+    for (const [oldest, one] of this.#judged) {
+      if (this.#judged.size <= JUDGED_MAX && this.#characters <= JUDGED_MAX_CHARACTERS) return;
+      this.#judged.delete(oldest);
+      this.#characters -= one.characters;
+    }
   }
 
   /** True where the artifact once showed something to some authority of a policy here. */

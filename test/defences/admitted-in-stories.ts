@@ -192,4 +192,13 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
       'an image with the signature of another in it, as a bundle, is not to be had by its digest (SIGNATURE_MISSING)',
     code: 'SIGNATURE_MISSING',
   },
+  {
+    defence: 'Of one artifact few signatures are judged',
+    file: 'mirror/candidates.ts',
+    find: 'artifact.layers.slice(-CANDIDATES_MAX)',
+    replace: 'artifact.layers',
+    test: 'attack/policy-floods.test.ts',
+    named: 'of 512 signatures in one artifact the last 32 are judged (SIGNATURE_UNTRUSTED)',
+    code: 'SIGNATURE_UNTRUSTED',
+  },
 ];
