@@ -26,7 +26,9 @@ void test('that digest, and no other, needs no pin, signature or attestation unt
 });
 
 void test('where the rule is met, no exception is used', () => {
-  const ruling = policy('signatures: {anyOf: [a]}').admit(ref('r.test/team/app:1'), D3, [by('a')], NOW);
+  const signed = policy('signatures: {anyOf: [a]}');
+  assert.equal(signed.needsSignatures(ref('r.test/team/app:1'), D3, NOW), true);
+  const ruling = signed.admit(ref('r.test/team/app:1'), D3, [by('a')], NOW);
   assert.deepEqual([ruling.allowed, ruling.exception, ruling.until], [true, undefined, undefined]);
 });
 
