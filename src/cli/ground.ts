@@ -20,15 +20,9 @@ import { openOrigins } from '../trust/origin.ts';
 import type { EvidenceBook, OriginBook } from '../trust/trust.ts';
 import type { World } from '../world.ts';
 import { ATTACHMENTS_DIR, type Config, LAYOUT_DIR } from './config.ts';
+import type { Log } from './log.ts';
 import { openPolicies, type PolicySource } from './policy-source.ts';
 import { type StateFolder, stateFolder } from './state-folder.ts';
-
-/** The daemon's log for a person. */
-export interface Log {
-  debug(fields: object, text: string): void;
-  info(fields: object, text: string): void;
-  warn(fields: object, text: string): void;
-}
 
 /** Where a node meets the machine; a simulated cluster brings others. */
 export interface Edges {

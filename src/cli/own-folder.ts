@@ -6,7 +6,7 @@ import { chmod, readdir, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { asMirrorError, MirrorError } from '../errors.ts';
 import type { Config } from './config.ts';
-import type { Log } from './ground.ts';
+import type { Log } from './log.ts';
 
 /** Permission bits of group and others. */
 const NOT_OWNER = 0o077;

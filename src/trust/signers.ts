@@ -6,12 +6,12 @@
  */
 import { hasCode, MirrorError } from '../errors.ts';
 import type { Digest } from '../oci/oci.ts';
+import type { Authority, Candidate, Judgement, Signed, Signers } from './signatures.ts';
 import { type Ground, type Judge, openAuthority } from './sigstore-authority.ts';
 import { type Offer, parseBundle } from './sigstore-bundle.ts';
 import { parseLegacy } from './sigstore-legacy.ts';
 import { parseTrustRoot } from './sigstore-root.ts';
 import { claimsAbout, contentIs, type Saying, statementAbout } from './sigstore-statement.ts';
-import type { Authority, Candidate, Judgement, Signed, Signers } from './trust.ts';
 
 /**
  * The authorities of one policy, with the bytes of its trust roots, all checked: keys and their strength, roots and their

@@ -6,12 +6,12 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import type { TrustMaterial } from '@sigstore/verify';
 import { MirrorError } from '../errors.ts';
+import type { Authority } from './signatures.ts';
 import type { Offer } from './sigstore-bundle.ts';
 import { type Identity, identityOf } from './sigstore-identity.ts';
 import { Prover, type Thresholds } from './sigstore-prover.ts';
 import { quoted, refusing, untrusted } from './sigstore-refusal.ts';
 import { kindOfKey } from './sigstore-root.ts';
-import type { Authority } from './trust.ts';
 
 type KeyAuthority = Extract<Authority, { kind: 'key' }>;
 type KeylessAuthority = Extract<Authority, { kind: 'keyless' }>;
