@@ -5,7 +5,7 @@ import { MirrorError } from '../errors.ts';
 import { controlServer } from '../http/control.ts';
 import type { Server } from '../http/registry.ts';
 import { pullImage, type Rooms, why } from '../mirror/mirror.ts';
-import { formatReference, type PeerId } from '../oci/oci.ts';
+import { formatReference, type PeerId, type Reference } from '../oci/oci.ts';
 import { CONTROL_SOCKET } from './control-client.ts';
 import type { Ground } from './ground.ts';
 import { type Facts, statusOf, tagsOf } from './node-status.ts';
@@ -23,7 +23,7 @@ export async function openControls(ground: Ground, rooms: Rooms, facts: Facts, c
   };
   const server = controlServer({
     status: () => Promise.resolve(statusOf(facts)),
-    why: async reference => ({ reference: formatReference(reference), steps: await why(rooms, reference) }),
+    why: reference => whyHere(ground, rooms, reference),
     tags: () => Promise.resolve(tagsOf(facts)),
     async adopt(reference) {
       const name = formatReference(reference);
@@ -81,6 +81,13 @@ export async function openControls(ground: Ground, rooms: Rooms, facts: Facts, c
   });
   await listen(server, join(config.stateDir, CONTROL_SOCKET));
   return server;
+}
+
+/** What would happen to a pull; ahead of it what is wrong with the policy, without which the rest misleads. */
+async function whyHere({ policy }: Ground, rooms: Rooms, reference: Reference): Promise<object> {
+  const trouble = policy.trouble();
+  const first = trouble === undefined ? [] : [{ step: 'node', ok: false, detail: `not ready: ${trouble}` }];
+  return { reference: formatReference(reference), steps: [...first, ...(await why(rooms, reference))] };
 }
 
 async function listen(server: Server, path: string): Promise<void> {

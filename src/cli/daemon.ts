@@ -90,7 +90,9 @@ export async function startNode(ground: Ground, open: OpenDoors = openDoors): Pr
   void watchIncoming(ground);
   void watchLives(ground);
   const shared = sharing.run(() => {
-    if (reason) log.info({ mirror: config.mirror.listen, peer: self.peer }, 'ready');
+    const open = { mirror: config.mirror.listen, peer: self.peer };
+    // Why not is told already.
+    if (reason) log.info(open, ground.policy.trouble() === undefined ? 'ready' : 'open, but not ready');
     reason = undefined;
   });
   const stopped = (async () => {

@@ -36,14 +36,19 @@ export async function watchIncoming(rooms: IncomingRooms): Promise<void> {
   let told: ReadonlySet<string> = new Set();
   while (!life.aborted) {
     const said = new Set<string>();
+    // The same trouble is told once, however often it is looked at.
+    const tell = (fields: object, text: string): void => {
+      if (!told.has(text)) log.warn(fields, text);
+      said.add(text);
+    };
     const failed = (file: string, error: unknown): void => {
       const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `looking into ${file}`);
-      // The same trouble is told once, however often it is looked at.
-      if (!told.has(message)) log.warn({ file, code }, `${message}; trying again`);
-      said.add(message);
+      tell({ file, code }, `${message}; trying again`);
     };
+    const stray = (file: string): void =>
+      tell({ file }, `${file} is left alone: name rosters and credentials *${DOCUMENTS}, policies *${BUNDLE}`);
     try {
-      seen = await look(rooms, folder, seen, failed);
+      seen = await look(rooms, folder, seen, { failed, stray });
     } catch (error) {
       failed(folder, error);
     }
@@ -54,13 +59,13 @@ export async function watchIncoming(rooms: IncomingRooms): Promise<void> {
 
 /**
  * Takes the files that look as they did the last time, when `seen` was; others are still being written. One that cannot be
- * taken is told to `failed` and holds no other back.
+ * taken is told to `failed` and holds no other back; one whose name says nothing is told to `stray`.
  */
 async function look(
   rooms: IncomingRooms,
   folder: string,
   seen: ReadonlyMap<string, string>,
-  failed: (file: string, error: unknown) => void,
+  hear: { readonly failed: (file: string, error: unknown) => void; readonly stray: (file: string) => void },
 ): Promise<ReadonlyMap<string, string>> {
   const { disk } = rooms.edges;
   await disk.mkdir(folder);
@@ -68,13 +73,19 @@ async function look(
   const names = await disk.list(folder);
   // A roster first: it may name the keys that signed a bundle beside it.
   const [documents, bundles] = [DOCUMENTS, BUNDLE].map(end => names.filter(one => one.endsWith(end)));
-  for (const name of [...documents!, ...bundles!].slice(0, FILES_MAX)) {
+  const strays = names.filter(one => !/^\.|\.(?:jwt|policy\.json|refused)$/.test(one));
+  for (const name of [...documents!, ...bundles!, ...strays].slice(0, FILES_MAX)) {
     const file = join(folder, name);
     const facts = await disk.facts(file);
     if (!facts) continue;
     now.set(name, facts.stamp);
+    if (seen.get(name) !== facts.stamp) continue;
+    if (strays.includes(name)) {
+      hear.stray(file);
+      continue;
+    }
     const work = name.endsWith(BUNDLE) ? takeBundle : take;
-    if (seen.get(name) === facts.stamp) await work(rooms, file).catch((error: unknown) => failed(file, error));
+    await work(rooms, file).catch((error: unknown) => hear.failed(file, error));
   }
   return now;
 }

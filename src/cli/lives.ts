@@ -57,13 +57,14 @@ export function noticesOf(lives: Lives, now: number): readonly Notice[] {
 }
 
 /** Whose lives are looked at. */
-type Living = Pick<Ground, 'members' | 'self'> & { readonly policy: Pick<Ground['policy'], 'now'> };
+type Living = Pick<Ground, 'members' | 'self'> & { readonly policy: Pick<Ground['policy'], 'now' | 'trouble'> };
 type LifeRooms = Living & Pick<Ground, 'audit' | 'log' | 'world' | 'life'>;
 
 /** The lives of a node that runs. */
 export function livesOf({ members, self, policy }: Living): Lives {
   const { issuedAt, expiresAt } = policy.now();
-  const ends = expiresAt === undefined ? {} : { policy: { issuedAt, expiresAt } };
+  // One that the roster lets count no longer is told as a trouble, and its end is not its own.
+  const ends = expiresAt === undefined || policy.trouble() ? {} : { policy: { issuedAt, expiresAt } };
   return { roster: members.roster, credential: self.node(), ...ends };
 }
 

@@ -6,6 +6,7 @@ import type { Rooms } from '../mirror/mirror.ts';
 import type { TagStatement } from '../peers/peers.ts';
 import type { Config } from './config.ts';
 import { type Lives, noticesOf } from './lives.ts';
+import type { PolicyFrom } from './policy-source.ts';
 
 export interface Status {
   readonly node: string;
@@ -73,8 +74,7 @@ export interface Facts {
   /** How many nodes hold a credential by the newest issuer that the roster names. */
   readonly byNewestIssuer: () => number;
   readonly holdings: () => { readonly contents: number; readonly bytes: number };
-  /** Where the policy in force came from, and the ids of the keys that signed it. */
-  readonly policyFrom: () => { readonly file: string; readonly signers: readonly string[] };
+  readonly policyFrom: () => PolicyFrom;
   readonly notReady: () => string | undefined;
   /** False where this node's own credential was taken back or has expired. */
   readonly counts: () => boolean;
@@ -132,15 +132,18 @@ function rosterOf(facts: Facts): Status['roster'] {
 function policyOf({ rooms, policyFrom }: Facts): string {
   const { name, serial, hash } = rooms.policy();
   const { file, signers } = policyFrom();
+  if (file === undefined) return 'none in force';
   const signed = signers.length ? `, signed by ${signers.map(id => id.slice(0, SHOWN_CHARS)).join(' and ')}` : '';
   return `${name} ${serial} of ${file} (${hash.slice(0, SHOWN_CHARS)})${signed}`;
 }
 
 function warningsOf(facts: Facts): string[] {
   const notices = noticesOf(facts.lives(), facts.rooms.world.now());
+  const { refused } = facts.policyFrom();
   const ended = notices.some(({ what, stage }) => what === 'credential' && stage === 'ended');
   return [
     ...notices.map(({ text }) => text),
+    ...(refused === undefined ? [] : [`refused, and the last good policy stays in force: ${refused}`]),
     ...(facts.counts() || ended
       ? []
       : [

@@ -2,7 +2,7 @@
 import { MirrorError } from '../errors.ts';
 import { formatReference, parseReference, type Reference, type TagReference } from '../oci/oci.ts';
 import type { Exception } from '../policy/exceptions.ts';
-import type { Ruling } from '../policy/policy.ts';
+import type { Policy, Ruling } from '../policy/policy.ts';
 import type { Command } from './command.ts';
 import { headOf, policyAt, type PolicyOnDisk } from './policy-on-disk.ts';
 import { type Place, placesFor } from './policy-places.ts';
@@ -50,8 +50,14 @@ function explain(asked: Reference, read: PolicyOnDisk, now: number): Explained {
     exceptions,
     pull: policy.pull(reference, now),
   };
-  return { ...explained, sentences: sentences(explained, sentencesOf(rule), now) };
+  return { ...explained, sentences: sentences(explained, [...sentencesOf(rule), ...ended(policy, now)], now) };
 }
+
+/** What its end means for what else is said, where it has ended; with `onExpiry: deny` the last sentence says so. */
+const ended = ({ expiresAt, onExpiry }: Policy, now: number): readonly string[] =>
+  expiresAt === undefined || now < expiresAt || onExpiry === 'deny'
+    ? []
+    : [`The policy ended at ${new Date(expiresAt).toISOString()}: what was admitted before stays, nothing new is.`];
 
 function sentences(found: Omit<Explained, 'sentences'>, terms: readonly string[], now: number): readonly string[] {
   if (!found.mirrored) return ['Its registry is not mirrored (404): the client goes on to the registry.'];
@@ -66,7 +72,7 @@ function sentences(found: Omit<Explained, 'sentences'>, terms: readonly string[]
   const { allowed, code, detail } = found.pull;
   const pull = allowed
     ? `By its name it may be pulled${code ? ` (recorded as ${code})` : ''}; what it must show is judged once its manifest is there.`
-    : `By its name alone it is refused (403 ${code ?? 'DENIED'}): ${detail}.`;
+    : `By its name alone it is refused (403 DENIED${code && code !== 'DENIED' ? `, ${code}` : ''}): ${detail}.`;
   return [why, ...(found.pin ? [`It is pinned to ${found.pin}.`] : []), ...terms, ...exceptions, pull];
 }
 

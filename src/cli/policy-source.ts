@@ -10,7 +10,7 @@ import type { Policy } from '../policy/policy.ts';
 import type { Disk } from '../store/disk.ts';
 import { packBundle, unpackBundle } from '../trust/policy-packing.ts';
 import type { Keep, World } from '../world.ts';
-import type { Log } from './ground.ts';
+import type { Log } from './log.ts';
 import { PolicyFile, type ReadPolicy } from './policy-files.ts';
 import { judgeBundle, loadWhole, signersOf } from './policy-judge.ts';
 import { PolicyMarks } from './policy-marks.ts';
@@ -32,6 +32,16 @@ export interface PolicySourceOptions {
   /** The cluster's id. */
   readonly cluster: string;
   readonly members: Pick<Members, 'roster' | 'onChange' | 'joinPolicies'>;
+}
+
+/** Where the policy in force came from, for a person. */
+export interface PolicyFrom {
+  /** Undefined where none ever was. */
+  readonly file?: string;
+  /** Ids of the keys that signed it. */
+  readonly signers: readonly string[];
+  /** Why what came after it is not in force. */
+  readonly refused?: string;
 }
 
 /** Opens the policies of a node, and puts in force what is good. @throws STATE_INVALID, STATE_NEWER, FILE_UNREADABLE of a state file */
@@ -74,11 +84,11 @@ export class PolicySource implements Policies {
     return this.#standing.trouble;
   }
 
-  /** Where the policy in force came from, and the ids of the keys that signed it. */
-  about(): { readonly file: string; readonly signers: readonly string[] } {
-    const { bundle, current } = this.#standing;
+  /** Where the policy in force came from. */
+  about(): PolicyFrom {
+    const { bundle, current, refused } = this.#standing;
     const signers = bundle ? signersOf(bundle.sealed, this.#options.members.roster.policy) : [];
-    return { file: current?.file ?? this.#options.file, signers };
+    return { ...(current ? { file: current.file } : {}), signers, ...(refused === undefined ? {} : { refused }) };
   }
 
   get policy(): Policies['policy'] {

@@ -4,11 +4,11 @@
  * on record once. Refuses to know files, peers and turns: one call at a time. Spec: policy/POLICY.md, "Bundles".
  */
 import type { Audit, Event } from '../audit/audit.ts';
-import { asMirrorError, MirrorError } from '../errors.ts';
+import { asMirrorError, type Code, MirrorError } from '../errors.ts';
 import type { PolicyDemand } from '../identity/policy-demand.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Keep } from '../world.ts';
-import type { Log } from './ground.ts';
+import type { Log } from './log.ts';
 import { frozen, noPolicy } from './policy-frozen.ts';
 import { type Candidate, counts, judgeLoaded, signersOf } from './policy-judge.ts';
 import type { PolicyMarks } from './policy-marks.ts';
@@ -41,6 +41,8 @@ export class PolicyStanding {
   /** The last unsigned policy that the file said. */
   #local: Candidate | undefined;
   #trouble: string | undefined = 'no policy was read yet';
+  /** What was refused since the policy in force came. */
+  #refused: { readonly code: Code; readonly said: string } | undefined;
   /** What was refused and is on record, by its text. */
   readonly #told = new Set<string>();
   #audit: Audit | undefined;
@@ -67,6 +69,12 @@ export class PolicyStanding {
   /** Why there is no good policy; undefined where there is one. */
   get trouble(): string | undefined {
     return this.#trouble;
+  }
+
+  /** What was refused while the policy in force stays, for a person; that an unsigned file counts not beside a bundle is no news. */
+  get refused(): string | undefined {
+    if (!this.#current || (this.bundle && this.#refused?.code === 'POLICY_UNSIGNED')) return undefined;
+    return this.#refused?.said;
   }
 
   /** True while what was in force admits nothing new. */
@@ -130,13 +138,15 @@ export class PolicyStanding {
   /** Says once what was refused; the last good policy stays. @throws AUDIT_UNAVAILABLE */
   async refuse(file: string, error: unknown): Promise<void> {
     const { code, message } = asMirrorError(error, 'POLICY_INVALID', file);
-    if (!this.#current) this.#trouble = message;
-    if (this.#told.has(message)) return;
+    const said = message.includes(file) ? message : `${file}: ${message}`;
+    if (!this.#current) this.#trouble = said;
+    this.#refused = { code, said };
+    if (this.#told.has(said)) return;
     const stays = this.#current ? 'the last good policy stays in force' : 'no policy is in force';
-    this.#log?.warn({ file, code }, `${message}; ${stays}`);
+    this.#log?.warn({ file, code }, `${said}; ${stays}`);
     await this.#record({ event: 'policy.refused', file, code });
     if (this.#told.size >= TOLD_MAX) this.#told.clear();
-    this.#told.add(message);
+    this.#told.add(said);
   }
 
   /** The last bundle, where it counts. */
@@ -187,6 +197,7 @@ export class PolicyStanding {
     if (isBundled(next)) this.#bundle = next;
     this.#policy = policy;
     this.#trouble = undefined;
+    this.#refused = undefined;
     this.#told.clear();
     this.#log?.info({ file, serial }, `the policy ${policy.name} ${serial} is in force`);
     changed();

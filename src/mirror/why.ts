@@ -61,7 +61,8 @@ export async function why(rooms: WhyRooms, asked: Reference): Promise<readonly S
 
 const saying = ({ rule, detail, code, allowed }: Ruling): string =>
   `rule ${rule}: ${code && !allowed ? `${code}: ` : ''}${detail}${allowed && code ? ` (${code}, let through: mode audit)` : ''}`;
-const refused = ({ code, rule }: Ruling): string => `refused (403 DENIED, ${code ?? 'DENIED'}) by rule ${rule}`;
+const refused = ({ code, rule }: Ruling): string =>
+  `refused (403 DENIED${code && code !== 'DENIED' ? `, ${code}` : ''}) by rule ${rule}`;
 
 /** What an admitted index or image lists needs no ruling of its own. */
 const rulingUnder = async (rooms: WhyRooms, named: Named): Promise<Ruling> =>

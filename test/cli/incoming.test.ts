@@ -178,6 +178,16 @@ void test('a policy bundle is in force, after the roster beside it that names it
   await end();
 });
 
+void test('a file whose name says nothing is left alone, and told once', async () => {
+  const { folder, warnings, look, end } = await watcher();
+  for (const name of ['policy.json', '.roster.jwt.part', 'a.policy.json.refused'])
+    await writeFile(join(folder, name), '{}');
+  await look(4);
+  assert.deepEqual(warnings, [undefined]);
+  assert.equal((await readdir(folder)).length, 3);
+  await end();
+});
+
 void test('a policy bundle that does not hold, or is too large, is recorded and put aside', async () => {
   const { cluster, folder, policy, audit, look, end } = await watcher();
   await writeFile(join(folder, 'a.policy.json'), bundleOf(cluster.id, { serial: 7 }, [person()]));

@@ -1,7 +1,7 @@
 /** What of an identity ends is said once a day, and what changes in it is on record. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { noticesOf, recordChanges, watchLives } from '../../src/cli/lives.ts';
+import { livesOf, noticesOf, recordChanges, watchLives } from '../../src/cli/lives.ts';
 import { issueCredential } from '../../src/identity/credential.ts';
 import { issueHandover } from '../../src/identity/handover.ts';
 import { newKey } from '../../src/identity/issuer.ts';
@@ -35,7 +35,15 @@ async function stage() {
     audit,
     warned,
     life,
-    rooms: { world, self, members, audit, log, life: life.signal, policy: { now: () => policy } },
+    rooms: {
+      world,
+      self,
+      members,
+      audit,
+      log,
+      life: life.signal,
+      policy: { now: () => policy, trouble: () => undefined },
+    },
   };
 }
 
@@ -67,6 +75,14 @@ void test('a policy with an end is told before and after it, one without never',
   assert.deepEqual(stages(90, ends), [['policy', 'ending']]);
   assert.deepEqual(stages(101, ends), [['policy', 'ended']]);
   assert.deepEqual(stages(101), []);
+});
+
+void test('the end of a policy that the roster lets count no longer is not told: it did not end by itself', async () => {
+  const { rooms } = await stage();
+  const ending = { ...policy, issuedAt: 0, expiresAt: 100 };
+  const lives = (trouble?: string) => livesOf({ ...rooms, policy: { now: () => ending, trouble: () => trouble } });
+  assert.deepEqual(lives().policy, { issuedAt: 0, expiresAt: 100 });
+  assert.equal(lives('it holds no longer').policy, undefined);
 });
 
 void test('a roster that ended is told from one that ends', () => {

@@ -51,6 +51,13 @@ void test('a node that was shut out says so, and one that is alone although it w
   assert.deepEqual(warnings(node, { config }), []);
 });
 
+void test('a policy that is refused while the last good one stays is warned of, and none in force is said', async () => {
+  const node = await story.node('n1');
+  const refused = './p.yaml: rules[0].bogus: is not a known key';
+  assert.match(warnings(node, { policyFrom: () => ({ file: './p.yaml', signers: [], refused }) }).join(), /bogus/);
+  assert.equal(statusOf(factsOf(node, { policyFrom: () => ({ signers: [] }) })).policy, 'none in force');
+});
+
 void test('a key that signs in two places is warned of', async () => {
   const node = await story.node('n1');
   const { peers } = node.rooms;

@@ -41,6 +41,19 @@ void test('all patterns that match are told, the one that decides first, whateve
   assert.equal((json.exceptions as object[]).length, 1);
 });
 
+void test('a policy that ended says what that means, whether it freezes or denies', async () => {
+  for (const [onExpiry, said] of [
+    ['freeze', /ended at 2026-11-30T00:00:00\.000Z: what was admitted before stays, nothing new is/],
+    ['deny', /refused \(403 DENIED, POLICY_EXPIRED\): the policy ended at 2026-11-30/],
+  ] as const) {
+    const ends = `name: p, serial: 3, issuedAt: 2026-11-20T00:00:00Z, expiresAt: 2026-11-30T00:00:00Z, onExpiry: ${onExpiry}`;
+    const file = await folder.put(`${onExpiry}.yaml`, policyText('defaults: {action: allow}\n', ends));
+    const at = (day: string) => pinnaceAt(Date.parse(day), 'policy', 'explain', 'r.test/a:1', file);
+    assert.match(exits(await at('2026-12-01T00:00:00Z'), 0).out, said);
+    assert.doesNotMatch(exits(await at('2026-11-29T00:00:00Z'), 0).out, /ended/);
+  }
+});
+
 void test('what a rule asks for comes out in sentences', async () => {
   const { out } = exits(await explain('r.test/a/app:1'), 0);
   for (const part of [
