@@ -10,6 +10,7 @@ export const pinsCheck: Command = {
   summary: 'find images without a pin, and pins whose image is another by now',
   usage: `pinnace pins check FILE (REF… | --manifests F… | --from-node) [--json]
   FILE           a lock file
+  REF            an image, with a tag or a digest
 ${SOURCE_USAGE}                 Exit code 1 where an image has no pin, or another digest than its pin.
 `,
   options: SOURCE_OPTIONS,

@@ -11,6 +11,7 @@ export const pinsPrune: Command = {
   summary: 'take pins out of a lock file whose images nobody names',
   usage: `pinnace pins prune FILE (REF… | --manifests F… | --from-node) [--dry-run] [--json]
   FILE           a lock file; its serial goes up by one where it changes
+  REF            an image whose pin stays: pins of all that the sources do not name go
 ${SOURCE_USAGE}  --dry-run      write nothing
 `,
   options: { ...SOURCE_OPTIONS, 'dry-run': { type: 'boolean' } },

@@ -35,6 +35,7 @@ export const pinsUpdate: Command = {
   summary: 'show which pins of a lock file would move, and move those that are named',
   usage: `pinnace pins update FILE (REF@DIGEST… | --manifests F… | --from-node) [--dry-run | --move REF… | --all] [--add] [--json]
   FILE           a lock file; its serial goes up by one where it changes
+  REF@DIGEST     registry/repository:tag@sha256:…, as it is now
 ${SOURCE_USAGE}  --dry-run      write nothing
   --move REF     move the pin of this tag; may stand several times
   --all          move all that differ

@@ -7,7 +7,7 @@ import { MirrorError } from '../errors.ts';
 import type { PolicyDemand } from '../identity/policy-demand.ts';
 import { readRoster } from '../identity/roster.ts';
 import { realDisk } from '../store/disk.ts';
-import { readBundled, unsealPolicy } from '../trust/policy-bundle.ts';
+import { looksLikeBundle, readBundled, unsealPolicy } from '../trust/policy-bundle.ts';
 import { unpackBundle } from '../trust/policy-packing.ts';
 import { FILES } from './cluster-folder.ts';
 import type { Command } from './command.ts';
@@ -47,7 +47,7 @@ async function judgesIn(values: Values): Promise<Judges> {
 export const policyVerify: Command = {
   name: 'policy verify',
   summary: 'prove a signed policy as a node does',
-  usage: `pinnace policy verify FILE (--roster FILE | --key PUB… --threshold N) [--cluster CLUSTER.JSON] [--json]
+  usage: `pinnace policy verify FILE (--roster FILE | --key PUB… [--threshold N]) [--cluster CLUSTER.JSON] [--json]
   FILE             a bundle *.policy.json, or policy.bundle of a node's stateDir
   --roster FILE    roster.jwt: its keys, threshold and lowest serial count
   --key FILE       a public key (PEM) that counts; several: give it again
@@ -66,6 +66,8 @@ export const policyVerify: Command = {
     const { cluster, demand } = await judgesIn(values);
     const read = await readPolicyBytes(realDisk, file);
     const bytes = isPacked(read) ? await unpackBundle(read) : read;
+    if (!looksLikeBundle(bytes))
+      throw new MirrorError('BUNDLE_INVALID', `${file} is no bundle: pinnace policy sign makes one of a policy`);
     const sealed = unsealPolicy(bytes);
     // Proved before it is read.
     const signers = signersOf(sealed, demand);

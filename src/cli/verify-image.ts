@@ -96,7 +96,7 @@ export const verifyImage: Command = {
   --layout DIR     an OCI layout with the image and its signatures, as cosign save and skopeo write it
   --config FILE    what the node of this configuration has in its store, and keeps of signatures
   --state-dir DIR  the same of an embedded store, by its folder
-${AT_USAGE}                Exit code 3 where it is refused.
+${AT_USAGE}                Exit code 3 where it is refused, 4 where its registry is not mirrored.
 `,
   options: {
     policy: { type: 'string' },
