@@ -1,12 +1,13 @@
 /** Tries of the limits on the search for signatures, and on what was decided. */
 import assert from 'node:assert/strict';
 import { Admitted } from '../../src/mirror/admitted.ts';
-import { judgeAll } from '../../src/mirror/judged.ts';
+import { candidatesIn } from '../../src/mirror/candidates.ts';
 import { Pace } from '../../src/mirror/pace.ts';
 import { Verdicts } from '../../src/mirror/verdicts.ts';
-import { parseReference, parseTagReference } from '../../src/oci/oci.ts';
+import { parseArtifact, parseReference, parseTagReference } from '../../src/oci/oci.ts';
 import type { Policy } from '../../src/policy/policy.ts';
 import { Admission, countJudged, junk, referrerOf, SIGNED } from '../mirror/admission.ts';
+import { buildAttachment } from '../support/memory-attachments.ts';
 import { memoryKeep } from '../support/cluster.ts';
 import { digest, GOOD, IMAGE, list, numbered, offering, staged } from './admission-stage.ts';
 import { is, type Row, type Tries } from './table.ts';
@@ -46,6 +47,16 @@ export const admissionTries: Tries = {
     assert.equal(sources.filter(({ lists }) => lists.length === 1).length, nodes);
     await others.end();
   }),
+  'artifact-signatures': ({ numbers: [most] }) => {
+    const layers = list(most + 1, at => ({ mediaType: 'm', digest: numbered(at), size: 1 }));
+    const { artifact: made } = buildAttachment(digest, 'x', { bond: 'sig', layers });
+    const contents = new Map(layers.map((layer, at) => [layer.digest, Buffer.from(`${at}`)]));
+    const found = candidatesIn({ bond: 'sig', artifact: parseArtifact(made.manifest), contents });
+    assert.deepEqual(
+      found.map(one => one.format === 'legacy' && Buffer.from(one.payload).toString()),
+      list(most, at => `${at + 1}`),
+    );
+  },
   'artifact-search': async ({ numbers: [all, each], codes: [code] }) => {
     const silent = new Admission();
     await silent.offering('silent', { contents: IMAGE.contents, offers: [], list: () => new Promise(() => undefined) });
@@ -65,7 +76,7 @@ export const admissionTries: Tries = {
     assert.equal(source.contents.length, all / 1_000);
     await slow.end();
   },
-  verdicts: ({ numbers: [most, artifacts] }) => {
+  verdicts: ({ numbers: [most, artifacts, characters] }) => {
     const verdicts = new Verdicts();
     const named = (at: number) => ({ ...parseReference('r.test/a:1'), digest: numbered(at) });
     const keep = (at: number): void => verdicts.keep(named(at), { allowed: true, rule: 'a', detail: '' }, 'h', 1);
@@ -79,6 +90,13 @@ export const admissionTries: Tries = {
     assert.ok(verdicts.known(bonded(0), digest, 'h'));
     judge(artifacts);
     assert.ok(!verdicts.known(bonded(0), digest, 'h') && verdicts.known(bonded(1), digest, 'h'));
+    const large = (length: number): boolean => {
+      const around = JSON.stringify([{ signed: [], reason: '' }]).length;
+      const some = new Verdicts();
+      some.judged(bonded(0), digest, 'h', () => [{ signed: [], reason: 'x'.repeat(length - around) }]);
+      return some.known(bonded(0), digest, 'h') !== undefined;
+    };
+    assert.deepEqual([large(characters), large(characters + 1)], [true, false]);
   },
   'refused-again': staged(async (story, { numbers: [asked, alone], codes: [code] }) => {
     const node = await story.reader(SIGNED);
@@ -92,10 +110,24 @@ export const admissionTries: Tries = {
     assert.equal(await ask(), 1);
     await story.world.advance(1);
     assert.equal(await ask(), 2);
-    const { reference, target } = IMAGE;
-    const pace = new Pace(story.world, () => false, node.rooms.life);
-    const { againAt } = await judgeAll(node.rooms, [{ reference, target, contents: [target] }], pace);
-    assert.equal(againAt - story.world.now(), alone);
+    const other = new Admission();
+    const asks: number[] = [];
+    await other.offering('source', {
+      contents: IMAGE.contents,
+      offers: [],
+      list: async () => {
+        asks.push(other.world.monotonic());
+        return [];
+      },
+    });
+    (await other.reader(SIGNED)).keep(IMAGE);
+    await other.world.advance(2 * alone + 1_000);
+    // What is to be looked at is gathered for 200 ms.
+    assert.deepEqual(
+      asks.map(at => at - asks[0]!),
+      [0, alone + 200],
+    );
+    await other.end();
   }),
   'judging-rests': async ({ numbers: [most] }) => {
     let [now, rested] = [0, 0];
