@@ -121,7 +121,7 @@ export const admissionTries: Tries = {
       },
     });
     (await other.reader(SIGNED)).keep(IMAGE);
-    await other.world.advance(2 * alone + 1_000);
+    await other.world.advance(alone + 2_000);
     // What is to be looked at is gathered for 200 ms.
     assert.deepEqual(
       asks.map(at => at - asks[0]!),
