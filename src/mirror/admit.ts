@@ -32,6 +32,20 @@ export function rulingOn(rooms: AdmitRooms, named: Named): Promise<Ruling> {
   return rooms.verdicts.share(named, policy.hash, () => decide(rooms, named, policy));
 }
 
+/**
+ * The ruling by what is here: undefined where others must be asked, unless it is to be the `last` word for now. A no of that
+ * kind is no verdict: it is neither kept nor recorded. @throws AUDIT_UNAVAILABLE
+ */
+export async function rulingHere(rooms: AdmitRooms, named: Named, last: boolean): Promise<Ruling | undefined> {
+  const policy = rooms.policy();
+  const known = rooms.verdicts.of(named, policy.hash, rooms.world.now());
+  if (known) return known;
+  if (!policy.needsSignatures(named, named.digest, rooms.world.now())) return rulingOn(rooms, named);
+  const here = await judge(rooms, named, policy, false);
+  if (isPlain(here)) return rulingOn(rooms, named);
+  return last ? rooms.admitted.over(here, named, policy) : undefined;
+}
+
 /** @throws what policy refuses it with: DENIED, PIN_MISMATCH, SIGNATURE_*, ATTESTATION_*, POLICY_EXPIRED; AUDIT_UNAVAILABLE */
 export async function admit(rooms: AdmitRooms, named: Named): Promise<void> {
   refuse(named, await rulingOn(rooms, named));
@@ -70,7 +84,7 @@ function askingOf({ signers, world }: AdmitRooms, subject: Digest, { hash, autho
 }
 
 /** Looks for signatures only where policy asks for some, and no further than to the first yes. */
-async function judge(rooms: AdmitRooms, named: Named, policy: Policy): Promise<Ruling> {
+async function judge(rooms: AdmitRooms, named: Named, policy: Policy, askOthers = true): Promise<Ruling> {
   const { world, attachments, verdicts } = rooms;
   const { digest } = named;
   if (!policy.needsSignatures(named, digest, world.now())) return policy.admit(named, digest, [], world.now());
@@ -87,7 +101,7 @@ async function judge(rooms: AdmitRooms, named: Named, policy: Policy): Promise<R
     found.set(bondedKey(artifact), await ofAttachment(rooms, artifact, attachment, asking));
   }
   const here = ruling();
-  if (isPlain(here)) return here;
+  if (isPlain(here) || !askOthers) return here;
   const known = (artifact: Bonded): boolean => {
     if (found.get(bondedKey(artifact))?.length) return true;
     const before = verdicts.known(artifact, digest, asking.by);

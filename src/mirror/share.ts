@@ -12,7 +12,7 @@ import type { AdmitRooms } from './admit.ts';
 import { audienceOf, type Shared } from './catalogue.ts';
 import { closureOf, type Listed } from './closure.ts';
 import { Hashed } from './hashed.ts';
-import { judgeAll, judgeLearnt } from './judged.ts';
+import { judgeAll, judgeLearnt, SEARCHES_MS } from './judged.ts';
 import { OwnTags, RENEW_MS } from './own-tags.ts';
 import { Pace } from './pace.ts';
 import type { Rooms } from './rooms.ts';
@@ -35,8 +35,8 @@ export class Sharing {
   readonly #hashed: Hashed;
   readonly #tags: OwnTags;
   readonly #absorbed: Absorbed;
-  /** When some verdict ends, or may become another; ms since 1970. */
-  #againAt = Infinity;
+  /** Rings when some verdict ends, or may become another. */
+  #alarm = new AbortController();
   #dirty = Promise.withResolvers<void>();
   /** True while the run under way is outdated. */
   #stale = false;
@@ -86,8 +86,7 @@ export class Sharing {
         this.#dirty.resolve();
       }
       const idle = new AbortController();
-      const ms = Math.max(0, Math.min(RENEW_MS, this.#againAt - world.now()));
-      await Promise.race([this.#dirty.promise, world.sleep(ms, AbortSignal.any([life, idle.signal]))]);
+      await Promise.race([this.#dirty.promise, world.sleep(RENEW_MS, AbortSignal.any([life, idle.signal]))]);
       idle.abort();
       await world.sleep(GATHER_MS, life);
     }
@@ -102,12 +101,13 @@ export class Sharing {
     const images = await this.#absorbed.images(await store.images());
     const closures = [];
     for (const image of images) closures.push(await closureOf(this.#rooms, image, this.#listed));
+    const look = { pace, until: world.monotonic() + SEARCHES_MS };
     const reached = new Set(closures.flatMap(({ contents }) => contents.map(({ digest }) => digest)));
     for (const digest of this.#listed.keys()) if (!reached.has(digest)) this.#listed.delete(digest);
-    const { admitted, shared, againAt } = await judgeAll(this.#rooms, closures, pace);
+    const { admitted, shared, againAt } = await judgeAll(this.#rooms, closures, look);
     catalogue.hold(closures, admitted);
     await this.#rooms.admitted.save(admitted, inForce);
-    this.#againAt = Math.min(againAt, await judgeLearnt(this.#rooms, pace));
+    this.#lookAgainAt(Math.min(againAt, await judgeLearnt(this.#rooms, look)));
     looked();
     await this.#offer(shared);
     // What is under way and no longer allowed ends now.
@@ -115,6 +115,18 @@ export class Sharing {
     await attachments.retain(subject => reached.has(subject));
     await this.#tell(images, shared);
     if (store.kind === 'containerd') await dropDuplicates(this.#rooms);
+  }
+
+  /** At `time`, ms since 1970, all is judged again, whatever is being hashed then. */
+  #lookAgainAt(time: number): void {
+    const { world, life } = this.#rooms;
+    this.#alarm.abort();
+    const alarm = new AbortController();
+    this.#alarm = alarm;
+    const ms = Math.max(0, time - world.now());
+    if (ms === Infinity) return;
+    const rings = world.sleep(ms, AbortSignal.any([life, alarm.signal]));
+    void rings.then(() => (alarm.signal.aborted ? undefined : this.changed()));
   }
 
   /** Records what is newly offered and what is withdrawn, then lets it be so. */

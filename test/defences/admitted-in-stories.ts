@@ -36,8 +36,8 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
   {
     defence: 'An image of a registry that is not mirrored is not shared',
     file: 'mirror/judged.ts',
-    find: 'if (policy.registry(registry) !== registry) continue;',
-    replace: '',
+    find: 'policy.registry(registry) === registry',
+    replace: 'true',
     test: 'mirror/admission-gates.test.ts',
     named: 'share: an image of a registry that policy does not list is not told, whatever its rules say (NOT_SHARED)',
     code: 'NOT_SHARED',
@@ -45,7 +45,7 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
   {
     defence: 'What was learnt is forgotten where it is no longer allowed',
     file: 'mirror/judged.ts',
-    find: 'catalogue.forget(owner, digest);',
+    find: 'catalogue.forget(owner, named.digest);',
     replace: '',
     test: 'mirror/reload.test.ts',
     named:
@@ -176,7 +176,7 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
   {
     defence: 'A verdict on what was learnt ends, too',
     file: 'mirror/share.ts',
-    find: 'Math.min(againAt, await judgeLearnt(this.#rooms, pace))',
+    find: 'Math.min(againAt, await judgeLearnt(this.#rooms, look))',
     replace: 'againAt',
     test: 'mirror/admission-time.test.ts',
     named: 'what came through the mirror by an exception is forgotten when that ends, store or not (SIGNATURE_MISSING)',
@@ -200,5 +200,24 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
     test: 'attack/policy-floods.test.ts',
     named: 'of 512 signatures in one artifact the last 32 are judged (SIGNATURE_UNTRUSTED)',
     code: 'SIGNATURE_UNTRUSTED',
+  },
+  {
+    defence: 'A reload bites, whoever lets this node wait for signatures',
+    file: 'mirror/judged.ts',
+    find: 'world.monotonic() >= until',
+    replace: 'until < 0',
+    test: 'attack/policy-stalls.test.ts',
+    named:
+      'of 200 images that a reload refuses none is given after 20 s, and those that are signed are, while one member lets wait for each (CONTENT_ABSENT)',
+    code: 'CONTENT_ABSENT',
+  },
+  {
+    defence: 'A verdict ends while something is hashed',
+    file: 'mirror/share.ts',
+    find: 'alarm.signal.aborted ? undefined : this.changed()',
+    replace: 'undefined',
+    test: 'attack/policy-stalls.test.ts',
+    named: 'an exception ends while something large is hashed: what it let in goes (CONTENT_ABSENT)',
+    code: 'CONTENT_ABSENT',
   },
 ];
