@@ -8,6 +8,7 @@ import { parseArtifact, parseReference, parseTagReference } from '../../src/oci/
 import type { Policy } from '../../src/policy/policy.ts';
 import { Admission, countJudged, junk, referrerOf, SIGNED } from '../mirror/admission.ts';
 import { buildAttachment } from '../support/memory-attachments.ts';
+import { storyImage } from '../mirror/story-node.ts';
 import { memoryKeep } from '../support/cluster.ts';
 import { digest, GOOD, IMAGE, list, numbered, offering, staged } from './admission-stage.ts';
 import { is, type Row, type Tries } from './table.ts';
@@ -128,6 +129,24 @@ export const admissionTries: Tries = {
       [0, alone + 200],
     );
     await other.end();
+  }),
+  searches: staged(async (story, { numbers: [ms, together] }) => {
+    const images = list(40, at => storyImage(`r.test/team/app:${at}`, { layers: [10] }));
+    const asks: number[] = [];
+    await story.offering('silent', {
+      contents: new Map(images.flatMap(({ contents }) => [...contents])),
+      offers: [],
+      list: () => {
+        asks.push(story.world.monotonic());
+        return new Promise(() => undefined);
+      },
+    });
+    const node = await story.reader(SIGNED);
+    for (const image of images) node.keep(image);
+    await story.world.advance(ms + 10_000);
+    assert.equal(asks.filter(at => at === asks[0]).length, together);
+    // A silent node is waited for 2 s.
+    assert.equal(asks.length, together * Math.ceil(ms / 2_000));
   }),
   'judging-rests': async ({ numbers: [most] }) => {
     let [now, rested] = [0, 0];
