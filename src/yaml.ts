@@ -1,9 +1,9 @@
 /**
  * The one strict reader of YAML. Promises: 1.2 only, no duplicate keys, no aliases, no tags, warnings are errors, a
- * bounded size; errors name the file and the path inside it. Refuses to know what the keys mean: a `Fields` reader hands
+ * bounded size; errors name the file and the line, or the path inside it. Refuses to know what the keys mean: a `Fields` reader hands
  * values out by type and, at `end()`, refuses every key that nobody asked for.
  */
-import { isScalar, parseDocument, visit, type YAMLMap } from 'yaml';
+import { isAlias, isMap, isScalar, LineCounter, type Node, parseDocument, visit, type YAMLMap } from 'yaml';
 import { type Code, MirrorError } from './errors.ts';
 
 /** The largest file that is read as YAML. */
@@ -13,7 +13,13 @@ export const YAML_MAX_BYTES = 1 << 20;
 export function parseYaml(text: string, file: string): unknown {
   if (Buffer.byteLength(text) > YAML_MAX_BYTES)
     throw new MirrorError('YAML_INVALID', `${file}: larger than ${YAML_MAX_BYTES} bytes`);
+  const lines = new LineCounter();
+  const refuse = (node: unknown, what: string): never => {
+    const [start = 0] = (node as Partial<Node> | undefined)?.range ?? [];
+    throw new MirrorError('YAML_INVALID', `${file}: ${what} at line ${lines.linePos(start).line}`);
+  };
   const document = parseDocument(text, {
+    lineCounter: lines,
     version: '1.2',
     strict: true,
     // Looked at below: the library compares each key with all others.
@@ -21,16 +27,20 @@ export function parseYaml(text: string, file: string): unknown {
     schema: 'core',
   });
   const problem = document.errors[0] ?? document.warnings[0];
-  if (problem) throw new MirrorError('YAML_INVALID', `${file}: ${problem.message.split('\n')[0]}`);
+  if (problem?.code === 'MULTIPLE_DOCS') refuse({ range: problem.pos }, 'another document begins');
+  if (problem) throw new MirrorError('YAML_INVALID', `${file}: ${problem.message.split('\n')[0]?.replace(/:$/, '')}`);
   visit(document, {
-    Node: (_, { tag }) => {
-      if (tag !== undefined) throw new MirrorError('YAML_INVALID', `${file}: the tag ${tag} is not allowed`);
+    Node: (_, node) => {
+      if (isAlias(node)) refuse(node, `the alias *${node.source} is not allowed`);
+      const { tag } = node as { readonly tag?: string };
+      if (tag !== undefined) refuse(node, `the tag ${tag} is not allowed`);
+      // Here and not in `Map`, which would be called in place of this.
+      if (isMap(node)) refuseTwice(node, refuse);
     },
-    Map: (_, map) => refuseTwice(map, file),
     Pair: (_, { key }) => {
       // Keys become strings, where 1 and "1" would be one.
       if (!isScalar(key) || typeof key.value !== 'string')
-        throw new MirrorError('YAML_INVALID', `${file}: the key ${String(key)} is not a string: quote it`);
+        refuse(key, `the key ${String(key)} is not a string: quote it`);
     },
   });
   try {
@@ -40,11 +50,11 @@ export function parseYaml(text: string, file: string): unknown {
   }
 }
 
-function refuseTwice({ items }: YAMLMap, file: string): void {
+function refuseTwice({ items }: YAMLMap, refuse: (node: unknown, what: string) => never): void {
   const seen = new Set<unknown>();
   for (const { key } of items) {
     const name = isScalar(key) ? key.value : key;
-    if (seen.has(name)) throw new MirrorError('YAML_INVALID', `${file}: the key ${String(name)} stands twice`);
+    if (seen.has(name)) refuse(key, `the key ${String(name)} stands twice`);
     seen.add(name);
   }
 }

@@ -14,6 +14,9 @@ for (const [what, text] of [
   ['aliases that multiply', 'a: &a [1,1]\nb: &b [*a,*a]\nc: [*b,*b]'],
   ['a tag of an application', 'a: !foo 1'],
   ['a tag of another language', 'a: !!js/function f'],
+  ['a tag of a mapping', 'a: !!map {b: 1}'],
+  ['a set', 'a: !!set {b: null}'],
+  ['a tag of a list', 'a: !!seq [b]'],
   ['two documents', 'a: 1\n---\nb: 2'],
   ['a tab as indentation', 'a:\n\tb: 1'],
   ['an open bracket', 'a: [1, 2'],
@@ -26,6 +29,18 @@ for (const [what, text] of [
       error => hasCode(error, 'YAML_INVALID'),
     );
   });
+
+void test('what is refused is named with its line', () => {
+  for (const [text, line] of [
+    ['a: 1\na: 2', 2],
+    ['a: 1\nb:\n  c: &x 1\n  d: *x', 4],
+    ['a: 1\nb: !!map {c: 1}', 2],
+    ['a: 1\n\n---\nb: 2', 3],
+    ['a: 1\n2: b', 2],
+    ['a: [', 1],
+  ] as const)
+    assert.throws(() => parseYaml(text, 'f.yaml'), new RegExp(`f\\.yaml: .* at line ${line}\\b`), text);
+});
 
 void test('a mapping of fifty thousand keys is read in time, and one of them twice is found', () => {
   const keys = Array.from({ length: 50_000 }, (_, at) => `k${at}: 1`);

@@ -104,8 +104,8 @@ export const ADMITTED: readonly Defence[] = [
   {
     defence: 'A key stands once in a file of policy',
     file: 'yaml.ts',
-    find: 'if (seen.has(name)) throw',
-    replace: 'if (seen.size < 0) throw',
+    find: 'if (seen.has(name)) refuse',
+    replace: 'if (seen.size < 0) refuse',
     test: 'policy/parse.test.ts',
     named: 'keys twice, aliases and tags of YAML, and what its reader warns of are refused',
     code: 'YAML_INVALID',
