@@ -97,6 +97,11 @@ export async function readPolicyKey(path: string): Promise<Uint8Array> {
 /** The private key in a file (PEM, 0600). @throws FILE_UNREADABLE, SECRET_EXPOSED, PASSPHRASE_WRONG, STATE_INVALID */
 export async function readSigningKey(path: string, ask: AskPassphrase): Promise<KeyObject> {
   const pem = Buffer.from(await readSecret(realDisk, path)).toString();
+  if (/-----BEGIN ENCRYPTED (?:SIGSTORE|COSIGN) /.test(pem))
+    throw new MirrorError(
+      'STATE_INVALID',
+      `${path} is in a form of cosign's own: openssl genpkey makes keys for policies`,
+    );
   const passphrase = await ask(pem);
   let key: KeyObject;
   try {

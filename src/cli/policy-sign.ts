@@ -27,6 +27,9 @@ import { readSigningKey } from './policy-keys.ts';
 /** The largest `cluster.json`, in bytes. */
 const CLUSTER_MAX_BYTES = 64 << 10;
 
+/** How the name of a bundle ends. */
+const BUNDLE_END = '.policy.json';
+
 /** A policy that may be signed. */
 export interface Signable {
   readonly sealed: SealedPolicy;
@@ -43,7 +46,7 @@ export async function clusterIn(path: string): Promise<ReturnType<typeof parseCl
 }
 
 /** Takes a bundle apart and loads its policy; who signed it is not looked at. @throws BUNDLE_INVALID, POLICY_INVALID, … */
-export function openBundle(bytes: Uint8Array, file: string): Signable {
+function openBundle(bytes: Uint8Array, file: string): Signable {
   const sealed = unsealPolicy(bytes);
   const bundled = readBundled(sealed);
   return { sealed, bundled, policy: loadBundled(bundled, file) };
@@ -92,6 +95,7 @@ async function target(file: string, out: unknown, { kind }: ReadPolicy): Promise
     if (kind === 'bundle') return file;
     throw new MirrorError('USAGE', 'pinnace policy sign needs --out F, such as prod.policy.json');
   }
+  if (!out.endsWith(BUNDLE_END)) throw new MirrorError('USAGE', `${out}: name it *${BUNDLE_END}, as nodes look for it`);
   if (resolve(out) !== resolve(file)) await mustBeNew(out);
   else if (kind === 'text') throw new MirrorError('USAGE', `${out} is the policy itself: give another file by --out`);
   return out;

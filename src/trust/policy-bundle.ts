@@ -106,7 +106,7 @@ const algorithmOf = (key: KeyObject): string | null => (key.asymmetricKeyType ==
  * The ids of those of `keys` (SubjectPublicKeyInfo, Ed25519 or P-256) that signed. @throws BUNDLE_INVALID where a signature
  * names one of them and is not by it
  */
-export function policySigners({ payload, signatures }: SealedPolicy, keys: readonly Uint8Array[]): readonly string[] {
+function policySigners({ payload, signatures }: SealedPolicy, keys: readonly Uint8Array[]): readonly string[] {
   const counting = new Map(keys.map(key => [keyIdOf(key), key]));
   const signed = signatures.filter(({ keyid }) => counting.has(keyid));
   const bytes = signed.length ? preAuthentication(payload) : payload;

@@ -148,7 +148,11 @@ void test('what no node could take is not signed, and nothing is overwritten', a
   await refused('BUNDLE_INVALID', 5, ...sign(at('lying.json')));
   await refused('USAGE', 64, ...sign(policy));
   await refused('USAGE', 64, ...sign(policy, '--out', policy));
-  await refused('FILE_EXISTS', 64, ...sign(policy, '--out', at('wrong.yaml')));
+  await refused('USAGE', 64, ...sign(policy, '--out', at('bundle.json')));
+  await writeFile(at('there.policy.json'), '');
+  await refused('FILE_EXISTS', 64, ...sign(policy, '--out', at('there.policy.json')));
+  await writeFile(at('cosign.key'), '-----BEGIN ENCRYPTED SIGSTORE ', { mode: 0o600 });
+  await refused('STATE_INVALID', 64, ...sign(policy, '--key', at('cosign.key'), '--out', at('new.policy.json')));
   await refused('USAGE', 64, 'policy', 'sign', policy, '--cluster', cluster, '--out', out);
   await refused(
     'FILE_UNREADABLE',
