@@ -21,7 +21,7 @@ export const ownerOf = (name: { readonly registry: Registry; readonly repository
 
 /** Names of which something was learnt through the mirror; the one longest unused goes. */
 const LEARNT_MAX_OWNERS = 1024;
-/** Descriptors learnt of one name; the oldest goes. */
+/** Descriptors learnt of one name; the root longest unused goes, with what only it lists. */
 const LEARNT_MAX_PER_OWNER = 8192;
 
 /** An image in the store, and all that its manifests reach. */
@@ -62,12 +62,9 @@ export class Catalogue {
   learn(owner: Owner, manifest: Descriptor, children: readonly Descriptor[]): void {
     const known = this.#learnt.get(owner) ?? { roots: new Map(), lists: new Map(), listed: new Map() };
     this.#learnt.delete(owner);
-    this.#learnt.set(owner, known);
     if (!known.listed.has(manifest.digest)) known.roots.set(manifest.digest, manifest);
     list(known, manifest, children);
-    trim(known.listed, LEARNT_MAX_PER_OWNER);
-    for (const map of [known.lists, known.roots])
-      for (const digest of map.keys()) if (!known.listed.has(digest)) map.delete(digest);
+    this.#learnt.set(owner, shed(known, manifest.digest));
     trim(this.#learnt, LEARNT_MAX_OWNERS);
   }
 
@@ -80,16 +77,7 @@ export class Catalogue {
   forget(owner: Owner, digest: Digest): void {
     const known = this.#learnt.get(owner);
     if (!known?.roots.delete(digest)) return;
-    const left: Learnt = { roots: known.roots, lists: new Map(), listed: new Map() };
-    const walk = (descriptor: Descriptor): void => {
-      const children = known.lists.get(descriptor.digest);
-      if (!children) left.listed.set(descriptor.digest, descriptor);
-      else if (!left.lists.has(descriptor.digest)) {
-        list(left, descriptor, children);
-        for (const child of children) walk(child);
-      }
-    };
-    for (const root of known.roots.values()) walk(root);
+    const left = rooted(known);
     if (left.listed.size) this.#learnt.set(owner, left);
     else this.#learnt.delete(owner);
   }
@@ -158,6 +146,41 @@ function list(known: Learnt, manifest: Descriptor, children: readonly Descriptor
     known.listed.set(descriptor.digest, descriptor);
   }
   known.lists.set(manifest.digest, children);
+}
+
+/** What the roots reach. */
+function rooted({ roots, lists, listed }: Learnt): Learnt {
+  const reached = new Set<Digest>();
+  const walk = (digest: Digest): void => {
+    if (reached.has(digest)) return;
+    reached.add(digest);
+    for (const child of lists.get(digest) ?? []) walk(child.digest);
+  };
+  for (const root of roots.keys()) walk(root);
+  const keep = <V>(map: Map<Digest, V>): Map<Digest, V> => new Map([...map].filter(([digest]) => reached.has(digest)));
+  return { roots, lists: keep(lists), listed: keep(listed) };
+}
+
+/**
+ * No more than may be known of one name. The roots longest unused go, each with what only it lists: what has no root would
+ * be judged by nobody. That of `used` stays, and only where it is too large alone, its oldest parts go.
+ */
+function shed(known: Learnt, used: Digest): Learnt {
+  const isUsed = (root: Digest): boolean =>
+    root === used || known.lists.get(root)?.some(({ digest }) => digest === used) === true;
+  let left = known;
+  for (const digest of known.listed.keys()) {
+    if (left.listed.size <= LEARNT_MAX_PER_OWNER) return left;
+    if (!known.roots.has(digest) || isUsed(digest)) continue;
+    known.roots.delete(digest);
+    left = rooted(known);
+  }
+  for (const digest of left.listed.keys()) {
+    if (left.listed.size <= LEARNT_MAX_PER_OWNER) break;
+    if (!left.roots.has(digest)) left.listed.delete(digest);
+  }
+  for (const digest of left.lists.keys()) if (!left.listed.has(digest)) left.lists.delete(digest);
+  return left;
 }
 
 function byOwner(closures: readonly Closure[]): Map<Owner, Descriptors> {

@@ -67,3 +67,25 @@ void test('a manifest is unopened until what it lists is known, or an image in t
   assert.deepEqual(catalogue.unopened(PUBLIC), []);
   assert.deepEqual(catalogue.unopened(PRIVATE), []);
 });
+
+void test('what is learnt of one name is bounded: the root longest unused goes with all that only it lists', () => {
+  const catalogue = new Catalogue();
+  const manifest = (text: string): Descriptor => ({ ...descriptor(text), mediaType: OCI_MANIFEST });
+  const children = Array.from({ length: 500 }, (_, at) => manifest(`child ${at}`));
+  const [index, kept] = [manifest('index'), manifest('kept')];
+  catalogue.learn(PUBLIC, index, children);
+  for (const child of children) catalogue.learn(PUBLIC, child, [descriptor(`layer of ${child.digest}`)]);
+  catalogue.learn(PUBLIC, kept, [children[0]!]);
+  for (let at = 0; at < 15; at++)
+    catalogue.learn(
+      PUBLIC,
+      manifest(`later ${at}`),
+      Array.from({ length: 490 }, (_, of) => descriptor(`later ${at} ${of}`)),
+    );
+  const roots = catalogue.roots().map(({ digest }) => digest);
+  assert.ok(!roots.includes(index.digest) && roots.includes(kept.digest));
+  assert.ok(catalogue.describe(PUBLIC, children[0]!.digest), 'another lists it');
+  for (const child of children.slice(1)) assert.equal(catalogue.describe(PUBLIC, child.digest), undefined);
+  for (const digest of roots) catalogue.forget(PUBLIC, digest);
+  assert.deepEqual(catalogue.under(PUBLIC), []);
+});
