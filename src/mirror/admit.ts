@@ -43,7 +43,7 @@ export async function rulingHere(rooms: AdmitRooms, named: Named, last: boolean)
   if (!policy.needsSignatures(named, named.digest, rooms.world.now())) return rulingOn(rooms, named);
   const here = await judge(rooms, named, policy, false);
   if (isPlain(here)) return rulingOn(rooms, named);
-  return last ? rooms.admitted.over(here, named, policy) : undefined;
+  return last ? rooms.admitted.over(here, named, policy, rooms.world.now()) : undefined;
 }
 
 /** @throws what policy refuses it with: DENIED, PIN_MISMATCH, SIGNATURE_*, ATTESTATION_*, POLICY_EXPIRED; AUDIT_UNAVAILABLE */
@@ -62,7 +62,7 @@ export function refuse(reference: Reference, { allowed, code, rule, detail }: Ru
 async function decide(rooms: AdmitRooms, named: Named, policy: Policy): Promise<Ruling> {
   const { world, verdicts, admitted } = rooms;
   const before = verdicts.last(named);
-  const ruling = admitted.over(await judge(rooms, named, policy), named, policy);
+  const ruling = admitted.over(await judge(rooms, named, policy), named, policy, world.now());
   await record(rooms, named, ruling, before);
   verdicts.keep(named, ruling, policy.hash, world.now());
   return ruling;

@@ -94,7 +94,7 @@ export class Sharing {
 
   /** One look at the store, from images to statements; calls `looked` before the hashing. @throws STORE_UNAVAILABLE, AUDIT_UNAVAILABLE */
   async refresh(looked: () => void): Promise<void> {
-    const { world, store, catalogue, attachments, policy, busy, life } = this.#rooms;
+    const { world, store, catalogue, attachments, verdicts, policy, busy, life } = this.#rooms;
     const inForce = policy();
     // A newer policy does not wait for what an older one says.
     const pace = new Pace(world, () => busy() && policy().hash === inForce.hash, life);
@@ -106,7 +106,7 @@ export class Sharing {
     for (const digest of this.#listed.keys()) if (!reached.has(digest)) this.#listed.delete(digest);
     const { admitted, shared, againAt } = await judgeAll(this.#rooms, closures, look);
     catalogue.hold(closures, admitted);
-    await this.#rooms.admitted.save(admitted, inForce);
+    await this.#rooms.admitted.save(admitted, inForce, named => verdicts.last(named)?.until);
     this.#lookAgainAt(Math.min(againAt, await judgeLearnt(this.#rooms, look)));
     looked();
     await this.#offer(shared);

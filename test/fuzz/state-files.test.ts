@@ -117,12 +117,12 @@ const FILES: readonly StateFile[] = [
     name: 'admitted.json',
     good: async () => {
       const keep = memoryKeep();
-      await (await Admitted.open(keep)).save([{ reference, target, contents: [target] }], frozen);
+      await (await Admitted.open(keep)).save([{ reference, target, contents: [target] }], frozen, () => 2 ** 45);
       return keep;
     },
     open: async keep => {
       const admitted = await Admitted.open(keep);
-      return admitted.over(expired, { ...reference, digest }, frozen).allowed;
+      return admitted.over(expired, { ...reference, digest }, frozen, world.now()).allowed;
     },
   },
   {

@@ -164,9 +164,9 @@ export const admissionTries: Tries = {
       contents: [IMAGE.target],
     });
     const of = (at: number): boolean =>
-      admitted.over({ allowed: false, code, rule: 'a', detail: '' }, { ...closure(at).reference, digest }, policy)
+      admitted.over({ allowed: false, code, rule: 'a', detail: '' }, { ...closure(at).reference, digest }, policy, 0)
         .allowed;
-    await admitted.save(list(most + 1, closure), policy);
+    await admitted.save(list(most + 1, closure), policy, () => undefined);
     assert.deepEqual([of(0), of(most - 1), of(most)], [true, true, false]);
   },
 };

@@ -195,6 +195,19 @@ for (const [onExpiry, stays] of [
     assert.equal(recorded(node, 'image.refused').at(-1)!.code, 'POLICY_EXPIRED');
   });
 
+void test('an exception ends where the policy has ended before it and freezes, also over a restart (POLICY_EXPIRED)', async () => {
+  const text = excepted(UNSIGNED).replace('serial: 1', `serial: 1, expiresAt: ${at(2 * HOUR)}`);
+  const first = await story.holder('excepts', IMAGE, text);
+  await story.world.advance(2 * HOUR + 60_000);
+  await isIn(first, true);
+  first.stop();
+  const again = await story.node('excepts', { policy: text, files: KEYS, again: first });
+  await story.share();
+  await isIn(again, true);
+  await story.world.advance(HOUR);
+  await isIn(again, false, 'POLICY_EXPIRED');
+});
+
 void test('a node that starts under a policy that has ended admits nothing (POLICY_EXPIRED)', async () => {
   const text = policy(UNSIGNED, '', `, expiresAt: ${at(2 * HOUR)}`);
   await story.world.advance(2 * HOUR);
