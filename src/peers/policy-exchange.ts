@@ -9,6 +9,7 @@ import { within, type World } from '../world.ts';
 import { Buckets } from './buckets.ts';
 import { encodeItem, type Intake, POLICY_MAX_BYTES, type Taken } from './intake.ts';
 import type { Log, Membership } from './peers.ts';
+import { Turns } from './turns.ts';
 import type { ControlWire, Link, Stream, StreamLimits } from './wire.ts';
 
 export const POLICY_PROTOCOL = '/pinnace/policy/1';
@@ -18,7 +19,6 @@ export const POLICY_TIMEOUT_MS = 60_000;
 export const POLICY_RATE = { burst: 8, perSecond: 1 / 3, what: 'exchanges of policies' };
 /** How often this node opens one: below what the other side allows. */
 const OWN_RATE = { burst: 4, perSecond: 1 / 4, what: 'exchanges of policies' };
-const OWN_WAIT_MS = 1_000;
 
 /** A bundle that did not hold is not taken again from the same peer for so long, unless the roster changes. */
 export const POLICY_AGAIN_MS = 600_000;
@@ -60,14 +60,13 @@ interface Refused {
 export class PolicyExchange {
   readonly #options: PolicyExchangeOptions;
   readonly #theirs: Buckets;
-  readonly #mine: Buckets;
-  readonly #running = new Map<PeerId, { again: boolean }>();
+  readonly #mine: Turns;
   readonly #refused = new Map<PeerId, Refused>();
 
   constructor(options: PolicyExchangeOptions) {
     this.#options = options;
     this.#theirs = new Buckets(options.world, POLICY_RATE);
-    this.#mine = new Buckets(options.world, OWN_RATE);
+    this.#mine = new Turns(options.world, OWN_RATE, options.signal);
   }
 
   /** Begins to answer. */
@@ -77,22 +76,12 @@ export class PolicyExchange {
 
   /** Compares with a connected peer, now or after what is running. Never rejects: a peer may have no word for it. */
   async request(peer: PeerId): Promise<void> {
-    const { world, signal, log } = this.#options;
-    const running = this.#running.get(peer);
-    if (running) return void (running.again = true);
-    const state = { again: true };
-    this.#running.set(peer, state);
-    try {
-      while (state.again && !signal.aborted) {
-        state.again = false;
-        while (!this.#mine.allows(peer) && !signal.aborted) await world.sleep(OWN_WAIT_MS, signal);
-        await this.#open(peer);
-      }
-    } catch (error) {
-      log('debug', `comparing policies with ${peer}: ${(error as Error).message}`, { peer });
-    } finally {
-      this.#running.delete(peer);
-    }
+    const { log } = this.#options;
+    await this.#mine.take(
+      peer,
+      () => this.#open(peer),
+      ({ message }) => log('debug', `comparing policies with ${peer}: ${message}`, { peer }),
+    );
   }
 
   async #open(peer: PeerId): Promise<void> {

@@ -11,6 +11,7 @@ import { encodeHeads, HEADS_MAX_BYTES, headsOf, lacking, parseHeads } from './he
 import { type Intake, ITEM_MAX_BYTES, type Taken } from './intake.ts';
 import type { Log, Membership } from './peers.ts';
 import type { Table } from './table.ts';
+import { Turns } from './turns.ts';
 import type { ControlWire, Link, Stream, StreamLimits } from './wire.ts';
 
 export const SYNC_PROTOCOL = '/pinnace/sync/1';
@@ -25,7 +26,6 @@ export const SYNC_STRIKES_MAX = 8;
 export const SYNC_RATE = { burst: 8, perSecond: 1 / 3, what: 'syncs' };
 /** How often this node opens one: below what the other side allows. */
 const OWN_RATE = { burst: 4, perSecond: 1 / 4, what: 'syncs' };
-const OWN_WAIT_MS = 1_000;
 
 const LIMITS: StreamLimits = { maxFrame: Math.max(ITEM_MAX_BYTES, HEADS_MAX_BYTES), maxInbound: 2 };
 
@@ -44,13 +44,12 @@ export interface SyncOptions {
 export class Sync {
   readonly #options: SyncOptions;
   readonly #theirs: Buckets;
-  readonly #mine: Buckets;
-  readonly #running = new Map<PeerId, { again: boolean }>();
+  readonly #mine: Turns;
 
   constructor(options: SyncOptions) {
     this.#options = options;
     this.#theirs = new Buckets(options.world, SYNC_RATE);
-    this.#mine = new Buckets(options.world, OWN_RATE);
+    this.#mine = new Turns(options.world, OWN_RATE, options.signal);
   }
 
   /** Begins to answer. */
@@ -59,28 +58,13 @@ export class Sync {
   }
 
   /** Syncs with a connected peer, now or after the one that is running. False where it failed. Never rejects. */
-  async request(peer: PeerId): Promise<boolean> {
-    const { world, signal, log } = this.#options;
-    const running = this.#running.get(peer);
-    if (running) {
-      running.again = true;
-      return true;
-    }
-    const state = { again: true };
-    this.#running.set(peer, state);
-    try {
-      while (state.again && !signal.aborted) {
-        state.again = false;
-        while (!this.#mine.allows(peer) && !signal.aborted) await world.sleep(OWN_WAIT_MS, signal);
-        await this.#open(peer);
-      }
-      return true;
-    } catch (error) {
-      log('debug', `sync with ${peer}: ${(error as Error).message}`, { peer });
-      return false;
-    } finally {
-      this.#running.delete(peer);
-    }
+  request(peer: PeerId): Promise<boolean> {
+    const { log } = this.#options;
+    return this.#mine.take(
+      peer,
+      () => this.#open(peer),
+      ({ message }) => log('debug', `sync with ${peer}: ${message}`, { peer }),
+    );
   }
 
   async #open(peer: PeerId): Promise<void> {

@@ -86,6 +86,10 @@ void describe('signed policies of a cluster', { timeout: 10 * MS }, () => {
         (await node.records()).some(({ event, code }) => event === 'policy.refused' && code === 'POLICY_UNSIGNED'),
       );
       assert.equal(await pull(node), 404);
+      const why = await pinnace('why', 'r.test/team/app:1', '--config', node.config, '--json');
+      const [first] = (JSON.parse(why) as { steps: { step: string; ok: boolean; detail: string }[] }).steps;
+      assert.deepEqual([first?.step, first?.ok], ['node', false]);
+      assert.match(first!.detail, /not ready/);
     }
   });
 
