@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { MirrorError } from '../errors.ts';
 import { controlServer } from '../http/control.ts';
 import type { Server } from '../http/registry.ts';
-import { pullImage, type Rooms, why } from '../mirror/mirror.ts';
+import { pullImage, type Rooms, tellableTags, why } from '../mirror/mirror.ts';
 import { formatReference, type PeerId, type Reference } from '../oci/oci.ts';
 import { CONTROL_SOCKET } from './control-client.ts';
 import type { Ground } from './ground.ts';
@@ -41,7 +41,7 @@ export async function openControls(ground: Ground, rooms: Rooms, facts: Facts, c
       const forgotten = (await origins.forget(reference)) || known;
       rooms.stated.forget(reference);
       await rooms.stated.save();
-      await rooms.peers.stateTags(rooms.stated.under(rooms.policy()));
+      await rooms.peers.stateTags(await tellableTags(rooms));
       return { reference: name, forgotten };
     },
     async remove(reference) {

@@ -8,6 +8,7 @@ export { type Body } from './body.ts';
 export { Catalogue } from './catalogue.ts';
 export { Fetches } from './fetches.ts';
 export { manifestOf } from './manifests.ts';
+export { tellableTags } from './own-tags.ts';
 export { type Pull, Pulls } from './pulls.ts';
 export { type Answer, pull } from './pull.ts';
 export { type PullProgress, pullImage } from './pull-image.ts';

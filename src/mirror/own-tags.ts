@@ -5,18 +5,33 @@
 import { formatReference } from '../oci/oci.ts';
 import type { TagStatement } from '../peers/peers.ts';
 import type { Image } from '../store/store.ts';
+import { type AdmitRooms, rulingHere } from './admit.ts';
 import type { Rooms } from './rooms.ts';
 
 /** Tag statements are renewed so often while the image is there. */
 export const RENEW_MS = 3_600_000;
 
+type TagRooms = AdmitRooms & Pick<Rooms, 'origins' | 'stated'>;
+
+/** The tags that may be told: of shared names, and of digests that policy admits there by what is here, in the store or not. */
+export async function tellableTags(rooms: AdmitRooms & Pick<Rooms, 'stated'>): Promise<readonly TagStatement[]> {
+  const tags: TagStatement[] = [];
+  for (const tag of rooms.stated.under(rooms.policy())) {
+    const { registry } = tag.reference;
+    if (rooms.policy().registry(registry) !== registry) continue;
+    const ruling = await rulingHere(rooms, { ...tag.reference, digest: tag.digest }, true);
+    if (ruling?.allowed) tags.push(tag);
+  }
+  return tags;
+}
+
 export class OwnTags {
-  readonly #rooms: Pick<Rooms, 'world' | 'origins' | 'stated' | 'audit' | 'peers' | 'policy' | 'verdicts'>;
+  readonly #rooms: TagRooms;
   /** What was kept on disk last, and what was told last. */
   #kept: string | undefined;
   #told: string | undefined;
 
-  constructor(rooms: Pick<Rooms, 'world' | 'origins' | 'stated' | 'audit' | 'peers' | 'policy' | 'verdicts'>) {
+  constructor(rooms: TagRooms) {
     this.#rooms = rooms;
   }
 
@@ -41,13 +56,11 @@ export class OwnTags {
    * policy refuses by now is not told.
    */
   async tell(): Promise<void> {
-    const { peers, stated, policy, verdicts } = this.#rooms;
+    const { peers, stated } = this.#rooms;
     const kept = JSON.stringify(stated.list());
     if (kept !== this.#kept) await stated.save();
     this.#kept = kept;
-    const isRefused = ({ reference, digest }: TagStatement): boolean =>
-      verdicts.last({ ...reference, digest })?.allowed === false;
-    const tags = stated.under(policy()).filter(tag => !isRefused(tag));
+    const tags = await tellableTags(this.#rooms);
     const told = JSON.stringify(tags);
     if (told !== this.#told) await peers.stateTags(tags);
     this.#told = told;

@@ -112,7 +112,9 @@ export class Sharing {
     await this.#offer(shared);
     // What is under way and no longer allowed ends now.
     catalogue.judgedBy = inForce.hash;
-    await attachments.retain(subject => reached.has(subject));
+    // Tags outlive their images, and are told as long as these show what policy asks for.
+    const stated = new Set(this.#rooms.stated.list().map(({ digest }) => digest));
+    await attachments.retain(subject => reached.has(subject) || stated.has(subject));
     await this.#tell(images, shared);
     if (store.kind === 'containerd') await dropDuplicates(this.#rooms);
   }

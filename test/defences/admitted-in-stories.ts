@@ -137,8 +137,8 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
   {
     defence: 'A tag whose digest is refused by now is not told',
     file: 'mirror/own-tags.ts',
-    find: '.filter(tag => !isRefused(tag))',
-    replace: '',
+    find: 'if (ruling?.allowed) tags.push(tag);',
+    replace: 'if (ruling) tags.push(tag);',
     test: 'mirror/reload.test.ts',
     named: 'holdings and tags of what is no longer shared are withdrawn, and recorded (share.withdrawn)',
     code: 'share.withdrawn',

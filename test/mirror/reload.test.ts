@@ -144,6 +144,25 @@ void test('holdings and tags of what is no longer shared are withdrawn, and reco
   );
 });
 
+for (const [what, attached, after, told] of [
+  ['is unsigned where it must be signed', [], SIGNED, []],
+  ['is signed as it must be', [signatureBy(PLATFORM, digest)], SIGNED, [NAME]],
+  ['is of a registry that is mirrored no more', [], ALL.replace('registries: [r.test]', 'registries: [s.test]'), []],
+] as const)
+  void test(`an image that left the store ${what}: after a reload, and a restart, its tag is ${told.length ? '' : 'not '}told (tag.stated)`, async () => {
+    const node = await story.holder('holder', IMAGE, ALL, attached);
+    node.store.unname(IMAGE.reference);
+    await story.share();
+    assert.deepEqual(node.told.tags, [NAME]);
+    node.decree(after, KEYS);
+    await story.share();
+    assert.deepEqual(node.told.tags, told);
+    node.stop();
+    const again = await story.node('holder', { policy: after, files: KEYS, again: node });
+    await story.share();
+    assert.deepEqual(again.told.tags, told);
+  });
+
 for (const [what, after] of [
   ['one that limits it to a zone', policy('share: {zones: [a]}, tags: {min: 1, keep: 7d}')],
   ['one that shares it with nobody', NEVER],
