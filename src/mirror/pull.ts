@@ -28,6 +28,8 @@ import { settle } from './settle.ts';
 
 /** How long a manifest is waited for, through all who hold it. */
 const MANIFEST_MS = 12_000;
+/** The same for what is attached to one: its manifest first, then what all who hold it have about it. */
+const ATTACHED_MS = 24_000;
 
 export interface Answer {
   readonly descriptor: Descriptor;
@@ -65,7 +67,10 @@ export async function pull(rooms: Rooms, request: PullRequest): Promise<Answer> 
 
 async function find(rooms: Rooms, request: PullRequest, reference: Reference): Promise<Found> {
   if (asksForAttached(rooms, request)) {
-    const { descriptor, bytes } = await attached(rooms, request, reference);
+    const name = formatReference(reference);
+    const { descriptor, bytes } = await within(rooms.world, ATTACHED_MS, rooms.life, 'CONTENT_ABSENT', name, () =>
+      attached(rooms, request, reference),
+    );
     return { descriptor, partial: false, body: bodyOfBytes(bytes), from: 'store' };
   }
   const { judgedBy } = rooms.catalogue;

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { hasCode } from '../../src/errors.ts';
-import type { Digest } from '../../src/oci/oci.ts';
+import { pull } from '../../src/mirror/mirror.ts';
+import { type Digest, parseRequest } from '../../src/oci/oci.ts';
 import { ISSUED_AT } from '../support/policies.ts';
 import {
   Admission,
@@ -109,4 +110,22 @@ exceptions:
   await story.world.advance(61_000);
   assert.deepEqual(await givenBy(node, [digest]), []);
   await assert.rejects(story.get(node, story.manifest(excepted!, digest)), is('SIGNATURE_MISSING'));
+});
+
+void test('members that let wait for an image and for what is attached to it cannot hold a request for that longer than half a minute (CONTENT_ABSENT)', async () => {
+  const [image] = IMAGES;
+  for (let at = 0; at < 12; at++) {
+    await story.offering(`slow${at}`, {
+      contents: image!.contents,
+      offers: [],
+      list: async () => {
+        await story.world.sleep(1_900);
+        return [];
+      },
+    });
+    story.hub.tamper(`slow${at}`, () => new Promise(() => undefined));
+  }
+  const node = await story.reader(ALL);
+  const request = parseRequest('GET', `/v2/team/app0/referrers/${image!.target.digest}?ns=r.test`);
+  await assert.rejects(story.until(pull(node.rooms, request), 30_000), is('CONTENT_ABSENT'));
 });
