@@ -103,11 +103,7 @@ export class MirrorError extends Error {
   /** Facts beside the code that a client may be told. */
   readonly detail: Readonly<Record<string, string>> | undefined;
 
-  constructor(
-    code: Code,
-    message: string,
-    options?: { cause?: unknown; detail?: Readonly<Record<string, string>> },
-  ) {
+  constructor(code: Code, message: string, options?: { cause?: unknown; detail?: Readonly<Record<string, string>> }) {
     super(message, options);
     this.name = 'MirrorError';
     this.code = code;
