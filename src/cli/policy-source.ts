@@ -99,8 +99,8 @@ export class PolicySource implements Policies {
   async offer(packed: Uint8Array): Promise<boolean> {
     const known = this.policy?.bytes;
     if (known && Buffer.from(known).equals(packed)) return false;
-    const bytes = await unpackBundle(packed);
-    return this.#inTurn(() => this.#take(bytes, FROM_PEERS, packed));
+    // In turn, too: a peer may send many that are small until they are unpacked.
+    return this.#inTurn(async () => this.#take(await unpackBundle(packed), FROM_PEERS, packed));
   }
 
   onChange(listener: () => void): void {
