@@ -26,7 +26,15 @@ export interface Status {
   };
   readonly credentialExpiresAt: string;
   readonly mirror: string;
-  readonly policy: string;
+  /** The policy in force, where there is one. */
+  readonly policy?: {
+    readonly name: string;
+    readonly serial: number;
+    readonly file: string;
+    readonly hash: string;
+    /** The ids of the keys that signed it. */
+    readonly signers: readonly string[];
+  };
   readonly holdings: { readonly contents: number; readonly bytes: number };
   readonly spool: { readonly usedBytes: number; readonly maxBytes: number };
   readonly peers: readonly {
@@ -57,8 +65,6 @@ export interface Status {
 }
 
 const TAG_WARNINGS_MAX = 20;
-/** Characters of a hash or a key's id that are shown. */
-const SHOWN_CHARS = 12;
 
 const iso = (at: number): string => new Date(at).toISOString();
 
@@ -83,6 +89,7 @@ export interface Facts {
 export function statusOf(facts: Facts): Status {
   const { rooms, config } = facts;
   const reason = facts.notReady();
+  const policy = policyOf(facts);
   return {
     node: facts.node,
     peer: facts.peer,
@@ -92,7 +99,7 @@ export function statusOf(facts: Facts): Status {
     roster: rosterOf(facts),
     credentialExpiresAt: iso(facts.lives().credential.expiresAt),
     mirror: config.mirror.listen,
-    policy: policyOf(facts),
+    ...(policy ? { policy } : {}),
     holdings: facts.holdings(),
     spool: { usedBytes: rooms.spool.used, maxBytes: config.spool.maxBytes },
     peers: rooms.peers.status().map(({ node, shunnedUntil, ...rest }) => ({
@@ -129,12 +136,10 @@ function rosterOf(facts: Facts): Status['roster'] {
   };
 }
 
-function policyOf({ rooms, policyFrom }: Facts): string {
+function policyOf({ rooms, policyFrom }: Facts): Status['policy'] {
   const { name, serial, hash } = rooms.policy();
   const { file, signers } = policyFrom();
-  if (file === undefined) return 'none in force';
-  const signed = signers.length ? `, signed by ${signers.map(id => id.slice(0, SHOWN_CHARS)).join(' and ')}` : '';
-  return `${name} ${serial} of ${file} (${hash.slice(0, SHOWN_CHARS)})${signed}`;
+  return file === undefined ? undefined : { name, serial, file, hash, signers };
 }
 
 function warningsOf(facts: Facts): string[] {

@@ -27,6 +27,8 @@ ${SOURCE_USAGE}  --dry-run      write nothing
     const dry = values['dry-run'] === true;
     const gone = new Set(pruned);
     const left = lock.pins.list.filter(pin => !gone.has(pin));
+    if (pruned.length && !left.length)
+      throw new MirrorError('CONTENT_ABSENT', `the sources name none of the pins of ${file}: nothing is pruned`);
     const serial = pruned.length && !dry ? await writeNext(file, lock, left) : lock.serial;
     const unread = images.filter(({ reference }) => !reference);
     tellSkipped(

@@ -15,6 +15,16 @@ export const status: Command = {
   },
 };
 
+function policyText(policy: Status['policy']): string {
+  if (!policy) return 'none in force';
+  const { name, serial, file, hash, signers } = policy;
+  const signed = signers.length ? `, signed by ${signers.map(shown).join(' and ')}` : '';
+  return `${name} ${serial} of ${file} (${shown(hash)})${signed}`;
+}
+
+/** The beginning of a hash or of a key's id. */
+const shown = (hex: string): string => hex.slice(0, 12);
+
 function text(now: Status): string {
   const head = [
     `node      ${now.node} (${now.peer})${now.ready ? '' : `, NOT READY: ${now.reason}`}`,
@@ -23,7 +33,7 @@ function text(now: Status): string {
       ? [`issuer    is being replaced: ${now.roster.next.nodes} nodes hold a credential by the next one`]
       : []),
     `mirror    ${now.mirror}`,
-    `policy    ${now.policy}`,
+    `policy    ${policyText(now.policy)}`,
     `holdings  ${now.holdings.contents} contents, ${bytesText(now.holdings.bytes)}; spool ${bytesText(now.spool.usedBytes)} of ${bytesText(now.spool.maxBytes)}`,
     ...now.warnings.map(warning => `WARNING   ${warning}`),
   ];

@@ -55,7 +55,10 @@ void test('a policy that is refused while the last good one stays is warned of, 
   const node = await story.node('n1');
   const refused = './p.yaml: rules[0].bogus: is not a known key';
   assert.match(warnings(node, { policyFrom: () => ({ file: './p.yaml', signers: [], refused }) }).join(), /bogus/);
-  assert.equal(statusOf(factsOf(node, { policyFrom: () => ({ signers: [] }) })).policy, 'none in force');
+  assert.equal(statusOf(factsOf(node, { policyFrom: () => ({ signers: [] }) })).policy, undefined);
+  const { hash } = node.rooms.policy();
+  const inForce = { name: 'migrated', serial: 1, file: './p.yaml', hash, signers: [] };
+  assert.deepEqual(statusOf(factsOf(node)).policy, inForce);
 });
 
 void test('a key that signs in two places is warned of', async () => {
