@@ -91,12 +91,21 @@ export type Event =
       readonly detail: string;
     }
   | {
-      readonly event: 'image.refused' | 'image.passed';
+      readonly event: 'image.passed';
       readonly reference: string;
       readonly digest: Digest;
       readonly rule: string;
       readonly code: Code;
       readonly detail: string;
+    }
+  | {
+      readonly event: 'image.refused';
+      readonly reference: string;
+      readonly digest: Digest;
+      readonly rule: string;
+      readonly code: Code;
+      readonly detail: string;
+      readonly count?: number;
     }
   | {
       readonly event: 'exception.used';

@@ -35,6 +35,9 @@ function sourceOf(refusal: Refusal): string {
       return refusal.source;
     case 'pull.refused':
       return '';
+    // Whoever reaches the mirror's door may ask for any digest, but not name what is in the store.
+    case 'image.refused':
+      return refusal.reference.replace(/@.*$/, '').replace(/:[^/]*$/, '');
     case 'serve.refused':
     case 'statement.refused':
       return refusal.peer;

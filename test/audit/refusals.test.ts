@@ -57,6 +57,24 @@ void test('all pulls at the door are one source, whatever they ask for', async (
   assert.equal(journal.records().length, 10);
 });
 
+void test('each of many refused images is on record; digests without end of one repository are a count (image.refused)', async () => {
+  const { audit, journal, world } = await stage();
+  const refused = (reference: string): Event => ({
+    event: 'image.refused',
+    reference,
+    digest: DIGEST,
+    rule: 'team',
+    code: 'SIGNATURE_MISSING',
+    detail: 'x',
+  });
+  await repeat(audit, 200, at => refused(`registry.example:5000/team/a${at}:1@${DIGEST}`));
+  assert.equal(journal.records().length, 200);
+  await repeat(audit, 200, at => refused(`registry.example:5000/team/b@sha256:${at.toString(16).padStart(64, '0')}`));
+  assert.equal(journal.records().length, 210);
+  await world.advance(10_000);
+  assert.equal(told(journal), 400);
+});
+
 void test('however many sources there are, memory is bounded and every refusal is told', async () => {
   const { audit, journal, world } = await stage();
   await repeat(audit, 3000, at => from(`10.1.${at >> 8}.${at & 255}:1`));
