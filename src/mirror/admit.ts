@@ -72,15 +72,17 @@ async function decide(rooms: AdmitRooms, named: Named, policy: Policy): Promise<
 interface Asking {
   readonly subject: Digest;
   readonly signers: Signers;
-  /** What names these signers: the policy, and how many of its keys have begun to count. */
+  /** What names these signers: authorities and roots, and how many of the keys have begun to count. */
   readonly by: string;
   /** When others had their turn last; monotonic ms. */
   turnAt: number;
 }
 
-function askingOf({ signers, world }: AdmitRooms, subject: Digest, { hash, authorities }: Policy): Asking {
+function askingOf(rooms: AdmitRooms, subject: Digest, { authorities }: Policy): Asking {
+  const { world } = rooms;
+  const signers = rooms.signers();
   const begun = [...authorities.values()].filter(one => one.kind === 'key' && (one.notBefore ?? 0) <= world.now());
-  return { subject, signers: signers(), by: `${hash} ${begun.length}`, turnAt: world.monotonic() };
+  return { subject, signers, by: `${signers.id} ${begun.length}`, turnAt: world.monotonic() };
 }
 
 /** Looks for signatures only where policy asks for some, and no further than to the first yes. */

@@ -57,6 +57,8 @@ export interface Judgement {
 
 /** The authorities of one policy. */
 export interface Signers {
+  /** The same for the same authorities and trust roots, whatever policy has them: SHA-256, hex. */
+  readonly id: string;
   /** Judges a candidate about `subject` at `now`, for every authority. Offline, bounded, never throws but a defect. */
   judge(candidate: Candidate, subject: Digest, now: number): Judgement;
 }

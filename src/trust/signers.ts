@@ -4,6 +4,7 @@
  * any key is tried, and then it holds only for authorities that the policy names. Refuses to know where candidates come
  * from. Spec: policy/POLICY.md, "Authorities"; the formats' own are named in the files beside this one.
  */
+import { createHash } from 'node:crypto';
 import { hasCode, MirrorError } from '../errors.ts';
 import type { Digest } from '../oci/oci.ts';
 import type { Authority, Candidate, Judgement, Signed, Signers } from './signatures.ts';
@@ -24,7 +25,18 @@ export function openSigners(
   const roots = new Map([...trustRoots].map(([name, bytes]) => [name, parseTrustRoot(name, bytes)]));
   const ground: Ground = { roots, provers: new Map() };
   const judges = new Map([...authorities].map(([name, one]) => [name, openAuthority(name, one, ground)]));
-  return { judge: (candidate, subject, now) => judge(judges, candidate, subject, now) };
+  return {
+    id: idOf(authorities, trustRoots),
+    judge: (candidate, subject, now) => judge(judges, candidate, subject, now),
+  };
+}
+
+function idOf(authorities: ReadonlyMap<string, Authority>, trustRoots: ReadonlyMap<string, Uint8Array>): string {
+  const plain = (_: string, value: unknown): unknown =>
+    value instanceof Map ? [...value] : value instanceof RegExp ? { pattern: value.source } : value;
+  const hash = createHash('sha256').update(JSON.stringify([authorities, [...trustRoots.keys()]], plain));
+  for (const bytes of trustRoots.values()) hash.update(createHash('sha256').update(bytes).digest());
+  return hash.digest('hex');
 }
 
 function judge(judges: ReadonlyMap<string, Judge>, candidate: Candidate, subject: Digest, now: number): Judgement {

@@ -74,6 +74,7 @@ async function openRooms(): Promise<{ readonly rooms: AdmitRooms; readonly judge
     world: realWorld,
     policy: () => policy,
     signers: () => ({
+      id: signers.id,
       judge(...about: Parameters<typeof signers.judge>) {
         judged += 1;
         return signers.judge(...about);

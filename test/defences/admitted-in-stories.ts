@@ -73,8 +73,8 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
   {
     defence: 'Signatures that were judged while a key had not begun are judged again',
     file: 'mirror/admit.ts',
-    find: 'by: `${hash} ${begun.length}`',
-    replace: 'by: hash',
+    find: 'by: `${signers.id} ${begun.length}`',
+    replace: 'by: signers.id',
     test: 'mirror/admission-time.test.ts',
     named:
       'a key that has not begun counts as soon as it has, though its signature was judged before (SIGNATURE_UNTRUSTED)',

@@ -285,3 +285,23 @@ void test('an attachment that rotted on this node is had from another', async ()
   assert.ok((await story.get(node, story.manifest(IMAGE, digest))).whole);
   assert.ok(node.log.some(line => line.includes(GOOD.digest)));
 });
+
+void test('a reload judges an artifact again where authorities changed, and not where only rules did', async () => {
+  const node = await story.holder('node', IMAGE, SIGNED, [GOOD]);
+  const judged = countJudged(node);
+  node.decree(SIGNED.replace('min: 1', 'min: 2'));
+  await story.share();
+  assert.equal(judged.times, 0);
+  assert.ok(node.told.holdings.includes(digest));
+});
+
+void test('a reload that gives an authority another key counts nothing that was judged by the one before (SIGNATURE_UNTRUSTED)', async () => {
+  const node = await story.holder('node', IMAGE, SIGNED, [GOOD]);
+  node.decree(
+    SIGNED,
+    new Map([...KEYS, ['platform.pub', KEYS.get('release.pub')!], ['release.pub', KEYS.get('platform.pub')!]]),
+  );
+  await story.share();
+  assert.deepEqual(node.told.holdings, []);
+  await story.refuses(node, IMAGE, 'SIGNATURE_UNTRUSTED', digest);
+});

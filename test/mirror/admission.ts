@@ -132,6 +132,7 @@ export function countJudged(node: StoryNode): { readonly times: number } {
   const { signers } = node.rooms;
   Object.assign(node.rooms, {
     signers: () => ({
+      id: signers().id,
       judge: (...of: Parameters<ReturnType<typeof signers>['judge']>) => {
         count.times += 1;
         return signers().judge(...of);
