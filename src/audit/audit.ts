@@ -115,7 +115,12 @@ export type Event =
       readonly reason: string;
       readonly approvedBy: string;
     }
-  | { readonly event: 'attachment.kept'; readonly subject: Digest; readonly digest: Digest; readonly source: string }
+  | {
+      readonly event: 'attachment.kept';
+      readonly subject: Digest;
+      readonly digest: Digest;
+      readonly source: 'store' | 'peer';
+    }
   | { readonly event: 'share.offered'; readonly reference: string; readonly digest: Digest; readonly rule: string }
   | { readonly event: 'share.withdrawn'; readonly reference: string; readonly digest: Digest }
   | {

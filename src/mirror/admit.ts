@@ -171,10 +171,12 @@ async function shownBy(
   return verdicts.judged(artifact, subject, by, () => found);
 }
 
-/** What holds is kept, so that this node can show it to others. That it cannot be kept changes no verdict. */
-async function keep({ attachments, log }: AdmitRooms, fetched: Fetched): Promise<void> {
+/** Keeps an artifact, so that this node can show it to others. That it cannot be kept changes no verdict. */
+export async function keep({ attachments, audit, log }: AdmitRooms, fetched: Fetched): Promise<void> {
+  const { subject, digest } = fetched;
   try {
     await attachments.keep(fetched, fetched.contents);
+    await audit.record({ event: 'attachment.kept', subject, digest, source: 'peer' });
   } catch (error) {
     const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `keeping ${fetched.digest}`);
     log.warn({ digest: fetched.digest, code }, message);

@@ -16,7 +16,7 @@ import {
   type Reference,
 } from '../oci/oci.ts';
 import { ATTACHMENT_MAX_BYTES, type Attachment } from '../store/store.ts';
-import { holdsForSome, refuse } from './admit.ts';
+import { holdsForSome, keep, refuse } from './admit.ts';
 import { artifactsAt } from './artifacts.ts';
 import { ownerOf } from './catalogue.ts';
 import { manifestOf } from './manifests.ts';
@@ -93,12 +93,7 @@ async function collect(rooms: AttachedRooms, subject: Subject): Promise<void> {
   const here = ({ digest }: { readonly digest: Digest }): boolean => attachments.owners(digest).length > 0;
   for await (const fetched of artifactsAt(rooms, subject.digest, here)) {
     if (judged && !(await holdsForSome(rooms, fetched))) continue;
-    try {
-      await rooms.attachments.keep(fetched, fetched.contents);
-    } catch (error) {
-      const { code, message } = asMirrorError(error, 'FILE_UNREADABLE', `keeping ${fetched.digest}`);
-      rooms.log.warn({ digest: fetched.digest, code }, message);
-    }
+    await keep(rooms, fetched);
     left -= 1;
     if (left === 0) return;
   }
