@@ -50,12 +50,26 @@ export async function storedManifest(
 export async function manifestOf(rooms: ManifestRooms, named: Named, had?: ProvedManifest): Promise<ProvedManifest> {
   const owner = ownerOf(named);
   const { hash } = rooms.policy();
-  if (!rooms.catalogue.describe(owner, named.digest)) await admitOrInherit(rooms, named);
+  if (!rooms.catalogue.describe(owner, named.digest)) {
+    if (!had) await mustExist(rooms, named);
+    await admitOrInherit(rooms, named);
+  }
   const proved = had ?? (await proveManifest(rooms, owner, named.digest));
   // Another policy came into force meanwhile, and what was learnt is judged by it already: this is not among it.
   if (rooms.policy().hash !== hash) return manifestOf(rooms, named, proved);
   rooms.catalogue.learn(owner, proved.descriptor, childrenOf(proved.manifest));
   return proved;
+}
+
+/** Digests can be asked for without end: where policy has nothing against one that nobody has, nothing is decided of it. */
+async function mustExist(rooms: ManifestRooms, named: Named): Promise<void> {
+  const { digest } = named;
+  if (rooms.catalogue.reaches(ownerOf(named), digest) || rooms.peers.holders(digest).length > 0) return;
+  if (!rooms.policy().admit(named, digest, [], rooms.world.now()).allowed) return;
+  const spooled = await rooms.spool.open(digest);
+  await spooled?.close();
+  if (!spooled)
+    throw new MirrorError('CONTENT_ABSENT', `${digest}: no reachable node says that it holds this manifest`);
 }
 
 /** A manifest, proved and parsed, that nobody has admitted; nothing is remembered of it. @throws CONTENT_ABSENT, MANIFEST_* */
