@@ -25,6 +25,8 @@ import type { Rooms } from './rooms.ts';
 
 /** Artifacts that are taken from others unjudged, for one subject, where policy asks for no signatures. */
 const UNJUDGED_MAX = 32;
+/** Subjects that are looked for because an artifact about them has the content that is asked for: many have the empty one. */
+const SUBJECTS_MAX = 4;
 
 /** A small content in memory, and its descriptor. */
 export interface Attached {
@@ -34,13 +36,16 @@ export interface Attached {
 
 type AttachedRooms = Parameters<typeof manifestOf>[0] & Pick<Rooms, 'attachments'>;
 
-/** True where a request asks for something that is attached to an image. */
-export function asksForAttached(rooms: Pick<Rooms, 'attachments' | 'catalogue'>, request: PullRequest): boolean {
-  if (request.kind === 'referrers') return true;
-  const { reference } = request;
-  if ('tag' in reference) return attachmentTag(reference.tag) !== undefined;
-  const { digest } = reference;
-  return rooms.attachments.owners(digest).length > 0 && !rooms.catalogue.describe(ownerOf(request), digest);
+/** True where a request asks for something that is attached to an image; `name` has the registry's own name. */
+export function asksForAttached(
+  rooms: Pick<Rooms, 'attachments' | 'catalogue'>,
+  { kind }: PullRequest,
+  name: Reference,
+): boolean {
+  if (kind === 'referrers') return true;
+  const { tag, digest } = name;
+  if (digest === undefined) return tag !== undefined && attachmentTag(tag) !== undefined;
+  return rooms.attachments.owners(digest).length > 0 && !rooms.catalogue.describe(ownerOf(name), digest);
 }
 
 /** Answers such a request; `name` has the registry's own name. @throws what policy refuses the subject with, CONTENT_ABSENT */
@@ -103,7 +108,10 @@ async function collect(rooms: AttachedRooms, subject: Subject): Promise<void> {
 async function part(rooms: AttachedRooms, request: PullRequest, name: Subject): Promise<Attached> {
   const { registry, repository, digest } = name;
   const kind = request.kind === 'manifest';
-  for (const { subject, manifest, contents } of rooms.attachments.owners(digest)) {
+  const owners = rooms.attachments.owners(digest);
+  const isKnown = ({ subject }: Attachment): boolean => rooms.catalogue.describe(ownerOf(name), subject) !== undefined;
+  const others = owners.filter(one => !isKnown(one)).slice(0, SUBJECTS_MAX);
+  for (const { subject, manifest, contents } of [...owners.filter(isKnown), ...others]) {
     const descriptor = kind ? manifest : contents.find(content => content.digest === digest);
     if (!descriptor || descriptor.digest !== digest) continue;
     try {

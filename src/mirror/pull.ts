@@ -66,7 +66,7 @@ export async function pull(rooms: Rooms, request: PullRequest): Promise<Answer> 
 }
 
 async function find(rooms: Rooms, request: PullRequest, reference: Reference): Promise<Found> {
-  if (asksForAttached(rooms, request)) {
+  if (asksForAttached(rooms, request, reference)) {
     const name = formatReference(reference);
     const { descriptor, bytes } = await within(rooms.world, ATTACHED_MS, rooms.life, 'CONTENT_ABSENT', name, () =>
       attached(rooms, request, reference),

@@ -9,6 +9,7 @@ import { type Got, type StoryNode, storyImage, take } from './story-node.ts';
 import {
   Admission,
   ALL,
+  attach,
   bundleBy,
   is,
   KEYS,
@@ -194,4 +195,29 @@ void test('an attestation is listed and given like a signature', async () => {
   const statement = buildAttachment(digest, bundleBy(PLATFORM, digest, 'https://r.test/built', { level: 3 }));
   const node = await story.holder('node', IMAGE, SIGNED, [GOOD, statement]);
   assert.deepEqual(digests(await referrers(node)), sorted(GOOD, statement));
+});
+
+void test('a content that a thousand artifacts have is found through the image that was pulled, and no other of them is looked for', async () => {
+  const others = Array.from({ length: 1_000 }, (_, at) =>
+    buildAttachment(digestOf(Buffer.from(`other ${at}`)), `${at}`),
+  );
+  const node = await story.reader(ALL);
+  await attach(node, ...others);
+  const before = node.audit.of('pull.refused').length;
+  const empty = `team/app/blobs/${digestOf(Buffer.from('{}'))}`;
+  const asked: string[] = [];
+  const holders = node.rooms.peers.holders.bind(node.rooms.peers);
+  Object.assign(node.rooms.peers, {
+    holders: (of: typeof digest) => {
+      asked.push(of);
+      return holders(of);
+    },
+  });
+  await assert.rejects(story.get(node, empty), is('CONTENT_ABSENT'));
+  assert.equal(node.audit.of('pull.refused').length, before + 1);
+  assert.ok(new Set(asked).size <= 4, `${new Set(asked).size} subjects were looked for`);
+  await attach(node, SBOM);
+  await story.holder('holder', IMAGE, ALL);
+  await story.get(node, story.manifest(IMAGE, digest));
+  assert.equal((await story.get(node, empty)).bytes.toString(), '{}');
 });
