@@ -37,6 +37,8 @@ export class Sharing {
   readonly #absorbed: Absorbed;
   /** Rings when some verdict ends, or may become another. */
   #alarm = new AbortController();
+  /** When it rings; ms since 1970. */
+  #ringsAt = Infinity;
   #dirty = Promise.withResolvers<void>();
   /** True while the run under way is outdated. */
   #stale = false;
@@ -46,6 +48,8 @@ export class Sharing {
     this.#hashed = new Hashed(rooms);
     this.#tags = new OwnTags(rooms);
     this.#absorbed = new Absorbed(rooms);
+    // What a client pulls between two looks may end before the next.
+    rooms.verdicts.ends = until => (until < this.#ringsAt ? this.#lookAgainAt(until) : undefined);
   }
 
   /** The store or the policy changed. */
@@ -98,6 +102,7 @@ export class Sharing {
     const inForce = policy();
     // A newer policy does not wait for what an older one says.
     const pace = new Pace(world, () => busy() && policy().hash === inForce.hash, life);
+    this.#ringsAt = Infinity;
     const images = await this.#absorbed.images(await store.images());
     const closures = [];
     for (const image of images) closures.push(await closureOf(this.#rooms, image, this.#listed));
@@ -107,7 +112,8 @@ export class Sharing {
     const { admitted, shared, againAt } = await judgeAll(this.#rooms, closures, look);
     catalogue.hold(closures, admitted);
     await this.#rooms.admitted.save(admitted, inForce, named => verdicts.last(named)?.until);
-    this.#lookAgainAt(Math.min(againAt, await judgeLearnt(this.#rooms, look)));
+    const learntUntil = await judgeLearnt(this.#rooms, look);
+    this.#lookAgainAt(Math.min(againAt, learntUntil, this.#ringsAt));
     looked();
     await this.#offer(shared);
     // What is under way and no longer allowed ends now.
@@ -125,6 +131,7 @@ export class Sharing {
     this.#alarm.abort();
     const alarm = new AbortController();
     this.#alarm = alarm;
+    this.#ringsAt = time;
     const ms = Math.max(0, time - world.now());
     if (ms === Infinity) return;
     const rings = world.sleep(ms, AbortSignal.any([life, alarm.signal]));

@@ -32,6 +32,8 @@ interface Verdict {
 }
 
 export class Verdicts {
+  /** Hears when a verdict ends that was just made; ms since 1970. */
+  ends: (until: number) => void = () => undefined;
   readonly #verdicts = new Map<string, Verdict>();
   readonly #collected = new Map<Digest, number>();
   #round = 0;
@@ -60,6 +62,7 @@ export class Verdicts {
 
   keep(named: Named, ruling: Ruling, hash: string, now: number): void {
     put(this.#verdicts, formatReference(named), { ruling, hash, madeAt: now, round: this.#round }, VERDICTS_MAX);
+    if (ruling.until !== undefined) this.ends(ruling.until);
   }
 
   /** The ruling that is being reached, or the one that `decide` begins to reach. */

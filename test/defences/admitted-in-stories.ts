@@ -176,10 +176,11 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
   {
     defence: 'A verdict on what was learnt ends, too',
     file: 'mirror/share.ts',
-    find: 'Math.min(againAt, await judgeLearnt(this.#rooms, look))',
-    replace: 'againAt',
+    find: '(until < this.#ringsAt ? this.#lookAgainAt(until) : undefined)',
+    replace: 'undefined',
     test: 'mirror/admission-time.test.ts',
-    named: 'what came through the mirror by an exception is forgotten when that ends, store or not (SIGNATURE_MISSING)',
+    named:
+      'what came by an exception that ends before this node looks at its store again ends on time (SIGNATURE_MISSING)',
     code: 'SIGNATURE_MISSING',
   },
   {

@@ -123,6 +123,16 @@ void test('what came through the mirror by an exception is forgotten when that e
   await assert.rejects(story.get(node, story.blob(IMAGE, IMAGE.layers[0]!)), is('CONTENT_ABSENT'));
 });
 
+void test('what came by an exception that ends before this node looks at its store again ends on time (SIGNATURE_MISSING)', async () => {
+  await story.holder('open', IMAGE, ALL);
+  const text = excepted(UNSIGNED).replace(at(3 * HOUR), at(HOUR / 2));
+  const node = await story.node('reader', { policy: text, files: KEYS, kind: 'containerd' });
+  await story.world.advance(HOUR / 4);
+  await story.get(node, story.manifest(IMAGE, digest));
+  await story.world.advance(HOUR / 4 + 10_000);
+  await assert.rejects(story.get(node, story.manifest(IMAGE, digest)), is('SIGNATURE_MISSING'));
+});
+
 void test('a key that ends takes its signatures with it, while the node runs (SIGNATURE_MISSING, SIGNATURE_UNTRUSTED)', async () => {
   const text = SIGNED.replace('file: platform.pub', `file: platform.pub, notAfter: "${at(2 * HOUR)}"`);
   const node = await story.holder('holder', IMAGE, text, [GOOD]);
