@@ -25,6 +25,8 @@ import type { Rooms } from './rooms.ts';
 
 /** Artifacts that are taken from others unjudged, for one subject, where policy asks for no signatures. */
 const UNJUDGED_MAX = 32;
+/** Nothing more is taken unjudged once so much of the room is used: the rest is for what counts. */
+const UNJUDGED_FILL = 0.5;
 /** Subjects that are looked for because an artifact about them has the content that is asked for: many have the empty one. */
 const SUBJECTS_MAX = 4;
 
@@ -94,6 +96,7 @@ async function collect(rooms: AttachedRooms, subject: Subject): Promise<void> {
   const { attachments, policy, verdicts, world } = rooms;
   if (!verdicts.mayCollect(subject.digest, world.monotonic())) return;
   const judged = policy().needsSignatures(subject, subject.digest, world.now());
+  if (!judged && attachments.fill >= UNJUDGED_FILL) return;
   let left = UNJUDGED_MAX;
   const here = ({ digest }: { readonly digest: Digest }): boolean => attachments.owners(digest).length > 0;
   for await (const fetched of artifactsAt(rooms, subject.digest, here)) {

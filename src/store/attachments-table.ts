@@ -51,6 +51,15 @@ export class AttachmentTable {
     return this.#sizes.get(digest);
   }
 
+  /** How near the nearest bound is: 0 to 1. */
+  get fill(): number {
+    return Math.max(
+      this.#bytes / ATTACHMENTS_MAX_BYTES,
+      this.#all.size / ATTACHMENTS_MAX,
+      this.#manifestBytes / ATTACHMENT_MANIFESTS_MAX_BYTES,
+    );
+  }
+
   /** @throws LIMIT_EXCEEDED where there is no room for one more */
   demandRoom(attachment: Attachment): void {
     if (this.#hasRoom(attachment)) return;

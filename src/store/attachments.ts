@@ -78,6 +78,10 @@ class DiskAttachments implements OpenAttachments {
     return this.#table.subjects();
   }
 
+  get fill(): number {
+    return this.#table.fill;
+  }
+
   owners(digest: Digest): readonly Attachment[] {
     return this.#table.owners(digest);
   }

@@ -136,6 +136,8 @@ export interface Attachments {
   /** In the order in which they came; local memory only. */
   of(subject: Digest): readonly Attachment[];
   subjects(): readonly Digest[];
+  /** How full it is: 0 empty, 1 at the nearest of its bounds. */
+  readonly fill: number;
   /** Opens the manifest or a content of an attachment; its bytes are not hashed again. @throws STORE_CORRUPT, FILE_UNREADABLE */
   open(digest: Digest): Promise<Content | undefined>;
   /** The attachments that `digest` is the manifest or a content of. */

@@ -221,3 +221,20 @@ void test('a content that a thousand artifacts have is found through the image t
   await story.get(node, story.manifest(IMAGE, digest));
   assert.equal((await story.get(node, empty)).bytes.toString(), '{}');
 });
+
+void test('what nobody judges takes no room from what counts: half of it is kept free', async () => {
+  for (const [fill, taken] of [
+    [0.49, 1],
+    [0.5, 0],
+  ] as const) {
+    const one = new Admission();
+    await one.holder('other', IMAGE, ALL, [SBOM]);
+    const node = await one.reader(ALL);
+    Object.defineProperty(node.rooms.attachments, 'fill', { value: fill });
+    const got = await one.until(
+      pull(node.rooms, parseRequest('GET', `/v2/team/app/referrers/${digest}?ns=r.test`)).then(take),
+    );
+    assert.equal(digests(got).length, taken);
+    await one.end();
+  }
+});

@@ -32,6 +32,10 @@ export class MemoryAttachments implements Attachments {
     return this.#table.subjects();
   }
 
+  get fill(): number {
+    return this.#table.fill;
+  }
+
   owners(digest: Digest): readonly Attachment[] {
     return this.#table.owners(digest);
   }
