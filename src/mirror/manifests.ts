@@ -50,10 +50,11 @@ export async function storedManifest(
 export async function manifestOf(rooms: ManifestRooms, named: Named, had?: ProvedManifest): Promise<ProvedManifest> {
   const owner = ownerOf(named);
   const { hash } = rooms.policy();
-  if (!rooms.catalogue.describe(owner, named.digest)) {
-    if (!had) await mustExist(rooms, named);
-    await admitOrInherit(rooms, named);
-  }
+  const known = rooms.catalogue.describe(owner, named.digest) !== undefined;
+  if (!known && !had) await mustExist(rooms, named);
+  // A tag is judged with its digest, whatever lists that: it may be pinned to another.
+  if (named.tag !== undefined) await admit(rooms, named);
+  else if (!known) await admitOrInherit(rooms, named);
   const proved = had ?? (await proveManifest(rooms, owner, named.digest));
   // Another policy came into force meanwhile, and what was learnt is judged by it already: this is not among it.
   if (rooms.policy().hash !== hash) return manifestOf(rooms, named, proved);

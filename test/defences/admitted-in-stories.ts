@@ -8,7 +8,7 @@ export const ADMITTED_IN_STORIES: readonly Defence[] = [
   {
     defence: 'A digest is judged before its manifest is looked for',
     file: 'mirror/manifests.ts',
-    find: '    await admitOrInherit(rooms, named);',
+    find: '  else if (!known) await admitOrInherit(rooms, named);',
     replace: '',
     test: 'mirror/admission-gates.test.ts',
     named: 'admit: an image unsigned is refused by tag and by digest, whoever has it (SIGNATURE_MISSING)',

@@ -1,6 +1,7 @@
 /** Indexes: what they list inherits only through them, under their name, and never the other way round. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
+import { pullImage } from '../../src/mirror/mirror.ts';
 import { bytesOfJson } from '../support/sigstore-signing.ts';
 import { type Descriptor, type Digest, digestOf, OCI_INDEX, parseReference } from '../../src/oci/oci.ts';
 import { type StoryNode, storyImage } from './story-node.ts';
@@ -156,4 +157,12 @@ void test('what a pinned index in the store lists, and only others have, comes t
   await story.share();
   for (const layer of AMD!.layers) assert.ok((await story.get(node, story.blob(IMAGE, layer))).whole);
   assert.deepEqual(recorded(node, 'image.refused'), []);
+});
+
+void test('a tag and a digest together are judged by the pin of the tag, also where the index that lists the digest is known (PIN_MISMATCH)', async () => {
+  await story.holder('open', IMAGE, ALL);
+  const node = await story.reader(PINNED, PINS);
+  await story.get(node, story.manifest(IMAGE));
+  const both = pullImage(node.rooms, { ...IMAGE.reference, digest: CHILD }, undefined, () => undefined);
+  await assert.rejects(story.until(both), is('PIN_MISMATCH'));
 });
