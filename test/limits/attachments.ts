@@ -1,14 +1,16 @@
 /** Tries of the limits on what is attached to images, and on what clients ask of it. */
 import assert from 'node:assert/strict';
+import { mock } from 'node:test';
 import { Catalogue, ownerOf } from '../../src/mirror/catalogue.ts';
 import { describe } from '../../src/mirror/manifests.ts';
+import { pull } from '../../src/mirror/mirror.ts';
 import { formatReferrers } from '../../src/oci/artifact.ts';
-import { OCI_INDEX, OCI_MANIFEST } from '../../src/oci/oci.ts';
+import { digestOf, OCI_INDEX, OCI_MANIFEST } from '../../src/oci/oci.ts';
 import { parseRequest } from '../../src/oci/request.ts';
 import { openAttachments } from '../../src/store/attachments.ts';
 import { AttachmentTable } from '../../src/store/attachments-table.ts';
 import type { Attachment } from '../../src/store/store.ts';
-import { ALL, junk, NAME, PINNED, withPins } from '../mirror/admission.ts';
+import { ALL, attach, junk, NAME, PINNED, withPins } from '../mirror/admission.ts';
 import { MIB, type StoryImage, storyImage } from '../mirror/story-node.ts';
 import { type BuiltAttachment, buildAttachment } from '../support/memory-attachments.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
@@ -16,7 +18,7 @@ import { MemoryStore } from '../support/memory-store.ts';
 import { digestAt } from '../support/sigstore-judging.ts';
 import { simulatedWorld } from '../support/simulated-world.ts';
 import { digest, GOOD, IMAGE, list, numbered, offering, staged } from './admission-stage.ts';
-import { is, refused, type Tries } from './table.ts';
+import { is, refused, type Row, type Tries } from './table.ts';
 
 /** An attachment that is listed with those sizes. */
 const attachment = (at: number, size: number, manifest: number): Attachment => ({
@@ -89,6 +91,42 @@ export const attachmentTries: Tries = {
     await story.world.advance(1);
     assert.equal(await ask(), 2 * half);
   }),
+  'attached-wait': staged(async (story, { numbers: [ms], codes: [code] }) => {
+    for (const at of list(12, number => number)) {
+      await offering(story, `slow${at}`, []);
+      story.hub.tamper(`slow${at}`, () => new Promise(() => undefined));
+    }
+    const node = await story.reader(ALL);
+    const ended: unknown[] = [];
+    pull(node.rooms, parseRequest('GET', `/v2/team/app/referrers/${digest}?ns=r.test`)).catch(error =>
+      ended.push(error),
+    );
+    await story.world.advance(ms - 1);
+    assert.equal(ended.length, 0);
+    await story.world.advance(1);
+    assert.ok(is(code)(ended[0]));
+  }),
+  'attached-images': staged(async (story, { numbers: [most], codes: [code] }) => {
+    const node = await story.reader(ALL);
+    await attach(node, ...list(most + 1, at => buildAttachment(numbered(at), `${at}`)));
+    const holders = mock.method(node.rooms.peers, 'holders');
+    await assert.rejects(story.get(node, `team/app/blobs/${digestOf(Buffer.from('{}'))}`), is(code));
+    const asked = new Set(holders.mock.calls.map(({ arguments: [of] }) => of));
+    assert.equal(asked.size, most);
+  }),
+  'unjudged-room': async ({ numbers: [share] }) => {
+    const taken = (fill: number): Promise<number> => {
+      let count = 0;
+      return staged(async story => {
+        await offering(story, 'other', [GOOD]);
+        const node = await story.reader(ALL);
+        Object.defineProperty(node.rooms.attachments, 'fill', { value: fill });
+        await story.get(node, `team/app/referrers/${digest}`);
+        count = node.rooms.attachments.of(digest).length;
+      })({} as Row).then(() => count);
+    };
+    assert.deepEqual([await taken(share - 0.001), await taken(share)], [1, 0]);
+  },
   listing: ({ numbers: [most, characters] }) => {
     const listed = (at: number, length: number) => ({
       manifest: { mediaType: OCI_MANIFEST, digest: numbered(at), size: 1 },
