@@ -4,8 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import { loadPolicy } from '../../src/policy/parse.ts';
 import { openSigners } from '../../src/trust/trust.ts';
 import { cost } from '../support/fuzz.ts';
 import { openSigstore } from '../support/sigstore.ts';
@@ -14,6 +18,7 @@ import { bytesOfJson, statementOf } from '../support/sigstore-signing.ts';
 import { admissionFindings, KEPT_LIMIT_MS } from './bench-admission.ts';
 import { COLD_LIMIT_MS } from './bench-signatures.ts';
 import { median } from './measure.ts';
+import { buildSignedImages } from './signed-images.ts';
 
 const TIMES = 10;
 const SIGNATURES = 21;
@@ -22,6 +27,19 @@ void test('a decision that was made before costs less than ten times its goal', 
   const found = await admissionFindings(async args => (await promisify(execFile)(process.execPath, [...args])).stdout);
   assert.ok(found.kept.p50 < TIMES * KEPT_LIMIT_MS, `a kept ruling in ${found.kept.p50} ms`);
   assert.ok(found.pulled.p50 < TIMES * KEPT_LIMIT_MS, `all of a pull in ${found.pulled.p50} ms`);
+});
+
+void test('under the next policy of the bench no signature was judged before', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'pinnace-admission-'));
+  t.after(() => rm(folder, { recursive: true }));
+  for (const kind of ['key', 'keyless'] as const) {
+    const { policy, files } = await buildSignedImages(join(folder, kind), kind, 1);
+    const idOf = (serial: number): string => {
+      const { authorities, trustRoots } = loadPolicy(policy(serial, true), 'policy.yaml', files);
+      return openSigners(authorities, trustRoots).id;
+    };
+    assert.notEqual(idOf(1), idOf(2));
+  }
 });
 
 void test('a keyless bundle that was never seen costs less than ten times its goal', async t => {

@@ -39,7 +39,7 @@ export const markRule = (serial: number): string => `marked-${serial}`;
 export async function buildSignedImages(dir: string, signedBy: SignedBy, count: number): Promise<SignedImages> {
   const sigstore = await openSigstore();
   try {
-    const { sign, authority, files } = signedBy === 'key' ? keySigning(sigstore) : keylessSigning(sigstore);
+    const { sign, files, ...judge } = signedBy === 'key' ? keySigning(sigstore) : keylessSigning(sigstore);
     for (let at = 1; at <= count; at++) {
       const repository = at % MARK_EVERY === 0 ? 'marked' : 'signed';
       const reference = `registry.test/${repository}/app-${at}:1`;
@@ -47,7 +47,7 @@ export async function buildSignedImages(dir: string, signedBy: SignedBy, count: 
       const bundle = buildAttachment(digest, bytesOfJson(await sign(statementOf(digest))));
       await listInLayout(dir, await putAttachment(dir, bundle));
     }
-    const policy = (serial: number, asks: boolean): string => policyText(serial, authority, asks);
+    const policy = (serial: number, asks: boolean): string => policyText(serial, judge, asks);
     return { dir, contents: count * CONTENTS_OF_IMAGE, marks: Math.floor(count / MARK_EVERY), policy, files };
   } finally {
     sigstore.close();
@@ -61,7 +61,8 @@ export async function writeNamed(folder: string, { files }: SignedImages): Promi
 
 interface Signing {
   readonly sign: (statement: string) => Promise<unknown>;
-  /** Lines of the policy. */
+  /** What stands in the policy before its authority, and that. */
+  readonly roots: string;
   readonly authority: string;
   readonly files: SignedImages['files'];
 }
@@ -70,7 +71,8 @@ function keySigning(sigstore: Sigstore): Signing {
   const pair = keyPair();
   return {
     sign: statement => sigstore.statement(statement, { signer: byKey(pair), witnesses: [] }),
-    authority: 'authorities: {signer: {key: {file: signer.pub}}}',
+    roots: '',
+    authority: '{key: {file: signer.pub}}',
     files: new Map([['signer.pub', Buffer.from(pemOf(pair.publicKey))]]),
   };
 }
@@ -80,21 +82,24 @@ function keylessSigning(sigstore: Sigstore): Signing {
   const identity = `{issuer: "${ISSUER}", subject: "${SUBJECT}"}`;
   return {
     sign: statement => sigstore.statement(statement, { signer: sigstore.keyless(SUBJECT), witnesses: ['rekor1'] }),
-    authority: `trustRoots: {own: {file: root.json, sha256: ${createHash('sha256').update(root).digest('hex')}}}
-authorities: {signer: {keyless: {trustRoot: own, identities: [${identity}]}}}`,
+    roots: `trustRoots: {own: {file: root.json, sha256: ${createHash('sha256').update(root).digest('hex')}}}\n`,
+    authority: `{keyless: {trustRoot: own, identities: [${identity}]}}`,
     files: new Map([['root.json', root]]),
   };
 }
 
-const ASKED = ', signatures: {anyOf: [signer]}';
-const policyText = (serial: number, authority: string, asks: boolean): string => `apiVersion: pinnace.policy/v1
+/** What the only authority is called: with another one nothing that was judged before counts. */
+const signer = (serial: number): string => `signer-${serial}`;
+const asked = (serial: number): string => `, signatures: {anyOf: [${signer(serial)}]}`;
+const policyText = (serial: number, { roots, authority }: Pick<Signing, 'roots' | 'authority'>, asks: boolean) =>
+  `apiVersion: pinnace.policy/v1
 kind: MirrorPolicy
 metadata: {name: bench, serial: ${serial}, issuedAt: 2026-11-20T00:00:00Z}
 registries: [registry.test]
-${authority}
+${roots}authorities: {${signer(serial)}: ${authority}}
 defaults: {share: cluster}
 rules:
   - {name: bench, match: registry.test/bench/**}
-  - {name: signed, match: registry.test/signed/*${asks ? ASKED : ''}}
-  - {name: ${markRule(serial)}, match: registry.test/marked/*${asks ? ASKED : ''}}
+  - {name: signed, match: registry.test/signed/*${asks ? asked(serial) : ''}}
+  - {name: ${markRule(serial)}, match: registry.test/marked/*${asks ? asked(serial) : ''}}
 `;
