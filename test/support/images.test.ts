@@ -9,14 +9,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { childrenOf, digestOf, parseManifest } from '../../src/oci/oci.ts';
-import {
-  blobPath,
-  buildBusyboxImage,
-  buildImage,
-  buildMachineImage,
-  writeDockerArchive,
-  writeOciArchive,
-} from './images.ts';
+import { blobPath, buildImage, buildMachineImage, writeDockerArchive, writeOciArchive } from './images.ts';
 
 const run = promisify(execFile);
 const REFERENCE = 'registry.example/test/app:1';
@@ -92,11 +85,5 @@ void describe('test images', () => {
     assert.ok(image.bytes >= 100_000_000, String(image.bytes));
     assert.equal(image.manifests[0]?.layers.length, 3);
     for (const { digest, size } of image.contents) assert.equal((await stat(blobPath(image.dir, digest))).size, size);
-  });
-
-  void it('around busybox are runnable', async t => {
-    const image = await buildBusyboxImage(await folder(t), REFERENCE);
-    if (!image) return t.skip('no busybox on this machine (package busybox-static)');
-    assert.equal(image.manifests.length, 1);
   });
 });
